@@ -1,0 +1,46 @@
+"""Segments the objects of a video: python demo/video_demo.py VIDEO MASK --out DIR.
+
+Writes DIR/masks/<frame>.png, DIR/overlay.mp4 and DIR/contact_sheet.png.
+
+Example:
+    python demo/video_demo.py dog.mp4 dog_first_mask.png --out work_dirs/dog
+"""
+
+import argparse
+import warnings
+
+from mmvos.apis import VOSInferencer, exit_with_message, list_models
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.partition(':')[0])
+    parser.add_argument('video', help='a video file or a folder of frames')
+    parser.add_argument('mask', help='the PNG of the first frame with one value per object, 0 is '
+                        'background; or a folder of PNGs named like their frames, for objects '
+                        'that appear later')
+    parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
+    parser.add_argument('--model', default='mamp_r18',
+                        help=f'{", ".join(list_models())}, or the path of a config '
+                        '(default: %(default)s)')
+    parser.add_argument('--checkpoint', metavar='FILE', help='other weights than the model\'s own')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: the GPU, if there is one)')
+    parser.add_argument('--dtype', choices=['fp32', 'bf16'], default='fp32',
+                        help='bf16: convolutions in bfloat16')
+    parser.add_argument('--size', type=int, default=480, metavar='PIXELS',
+                        help='work at this shorter side (default: %(default)s)')
+    parser.add_argument('--mask-palette', metavar='COLOURS',
+                        help="ids of the colours of a colour mask: '#ff0000=1,#00ff00=2'")
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
+    inferencer = VOSInferencer(args.model, checkpoint=args.checkpoint, device=args.device,
+                               dtype=args.dtype, size=args.size)
+    inferencer(args.video, args.mask, args.out, mask_palette=args.mask_palette)
+    print(f'results: {args.out}/overlay.mp4, {args.out}/contact_sheet.png, {args.out}/masks')
+
+
+if __name__ == '__main__':
+    exit_with_message(main)

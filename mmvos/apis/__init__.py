@@ -1,0 +1,11 @@
+"""Front doors."""
+from ..models.segmentors import VOSSession
+from .checkpoint import load_weights
+from .command_line import exit_with_message, load_config, setup
+from .inferencer import LabelMaps, VOSInferencer, VOSResult
+from .model_zoo import ModelFiles, find_checkpoint, list_models, resolve_model
+
+__all__ = [
+    'LabelMaps', 'ModelFiles', 'VOSInferencer', 'VOSResult', 'VOSSession', 'exit_with_message',
+    'find_checkpoint', 'list_models', 'load_config', 'load_weights', 'resolve_model', 'setup'
+]

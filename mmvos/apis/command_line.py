@@ -1,0 +1,49 @@
+"""What every command of mmvos does first and last."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from ..compat import register_safe_loader
+from ..plugins import load_plugins
+
+
+def setup() -> None:
+    """Make mmvos the default scope, load plugins, read checkpoints safely. Idempotent."""
+    init_default_scope('mmvos')
+    register_safe_loader()
+    load_plugins()
+
+
+def load_config(path: str, options: dict | None = None) -> Config:
+    """Read a config file and apply `--cfg-options`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not a Python config.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'config {path} does not exist; configs/ of mmvos holds them')
+    if Path(path).suffix != '.py':
+        raise ValueError(f'config {path} should be a .py file')
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(options or {})
+    return cfg
+
+
+def exit_with_message(main: Callable[[], None]) -> None:
+    """Run a command; a user's mistake becomes one line on stderr and exit status 2."""
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        message = str(error) if not isinstance(error, OSError) or error.errno is None else (
+            f'{error.strerror}: {error.filename}')
+        print(f'error: {message}', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(130)

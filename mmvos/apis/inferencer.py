@@ -1,0 +1,205 @@
+"""A whole video in, masks out."""
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from ..engine.hooks import frame_progress
+from ..io import decode_mask, encode_mask
+from ..models.segmentors import VideoSegmentor, VOSSession
+from ..registry import MODELS
+from ..structures import VideoSource, open_video
+from .checkpoint import load_weights
+from .command_line import load_config, setup
+from .given_masks import GivenMasks, Palette, read_given
+from .model_zoo import find_checkpoint, resolve_model
+from .result_writer import check_inputs_kept, result_writer
+
+DTYPES = ('fp32', 'bf16')
+
+
+class LabelMaps:
+    """The label maps of a video, kept as PNGs and decoded on access.
+
+    Args:
+        pngs: One palette PNG per frame.
+
+    Example:
+        >>> maps = LabelMaps([encode_mask(np.zeros((2, 3), np.uint8))])
+        >>> len(maps), maps[0].shape
+        (1, (2, 3))
+    """
+
+    def __init__(self, pngs: list[bytes]) -> None:
+        self.pngs = pngs
+
+    def __len__(self) -> int:
+        return len(self.pngs)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """(H,W) uint8 ids of a frame."""
+        return decode_mask(self.pngs[index])
+
+
+@dataclass(frozen=True)
+class VOSResult:
+    """What `VOSInferencer` returns.
+
+    Args:
+        video_name: Name of the video.
+        frame_names: One name per frame.
+        masks: One (H,W) uint8 map of ids per frame; `masks[i]` decodes it.
+    """
+
+    video_name: str
+    frame_names: list[str]
+    masks: LabelMaps
+
+
+class VOSInferencer:
+    """Segments videos with a model.
+
+    Args:
+        model: A name of `list_models()`, the path of a config, a config or its `model` dict, or a
+            built segmentor.
+        checkpoint: Weights, or the name of a model that has some; a model given by its name brings
+            its own.
+        device: 'cpu', 'cuda', 'cuda:1', ...; the GPU, if there is one, by default.
+        dtype: 'fp32' or 'bf16' (convolutions in bfloat16).
+        size: Work at this shorter side in pixels (never enlarges); masks come back at native size.
+
+    Raises:
+        ValueError: There is no such model, device or dtype, or the weights are missing or not the
+            model's.
+        FileNotFoundError: There is no such config or checkpoint.
+
+    Example:
+        >>> inferencer = VOSInferencer('mamp_r18')  # doctest: +SKIP
+        >>> result = inferencer('dog.mp4', 'first_mask.png', 'out')  # doctest: +SKIP
+        >>> result.masks[10]  # (H,W) ids of the eleventh frame  # doctest: +SKIP
+    """
+
+    def __init__(self, model: str | Path | Config | Mapping | VideoSegmentor, *,
+                 checkpoint: str | Path | None = None, device: str | torch.device | None = None,
+                 dtype: str = 'fp32', size: int = 480) -> None:
+        if dtype not in DTYPES:
+            raise ValueError(f'dtype should be one of {DTYPES}, got {dtype!r}')
+        if size < 1:
+            raise ValueError(f'size, the shorter side in pixels, should be 1 or more, got {size}')
+        setup()
+        self.device = _device(device)
+        self.dtype = dtype
+        self.size = size
+        self.model = _segmentor(model, checkpoint).to(self.device).eval()
+
+    def __call__(self, video: str | Path | VideoSource, masks: GivenMasks | None = None,
+                 out_dir: str | Path | None = None, *, mask_palette: Palette | None = None,
+                 progress: bool = True) -> VOSResult:
+        """Segment a video.
+
+        Args:
+            video: A video file, a folder of frames, or a video source.
+            masks: The PNG or (H,W) id map of the first frame; or, for objects that appear later, a
+                folder of PNGs named like their frames, {frame index: (H,W) id map} or a mask
+                source. None for methods that need no mask.
+            out_dir: Where to write masks/<frame>.png, overlay.mp4 and contact_sheet.png. They
+                appear when all is done; a run that fails keeps what was there.
+            mask_palette: Ids of the colours of masks that are colour images:
+                '#ff0000=1,#00ff00=2' or {(255, 0, 0): 1, (0, 255, 0): 2}.
+            progress: Show frames, s/frame and the time left.
+
+        Raises:
+            FileNotFoundError: The video or a mask does not exist.
+            InputError: One of them, or the output folder, cannot be used.
+            ValueError: The model needs a mask, or one is for a frame that does not exist.
+        """
+        if out_dir is not None:
+            check_inputs_kept(out_dir, video, masks)
+        if not isinstance(video, VideoSource):
+            video = open_video(Path(video).expanduser())
+        if masks is None and self.model.needs_mask:
+            raise ValueError(f'{type(self.model).__name__} needs the mask of the first frame; '
+                             'give masks=first_mask.png')
+        given = {} if masks is None else read_given(masks, video, mask_palette)
+        names, pngs = list(video.frame_names), []
+        with ExitStack() as stack:
+            writer = out_dir and stack.enter_context(result_writer(out_dir, video))
+            frames = stack.enter_context(closing(self._segment(video, given)))
+            for image, labels in _counted(frames, video.name, len(names), shown=progress):
+                pngs.append(encode_mask(labels))
+                if writer:
+                    writer.write(len(pngs) - 1, image, labels, pngs[-1])
+        return VOSResult(video.name, names, LabelMaps(pngs))
+
+    def session(self) -> VOSSession:
+        """A fresh session, frame in and masks out; see `VOSSession.step`."""
+        return self._session(None)
+
+    def _session(self, video: VideoSource | None) -> VOSSession:
+        session = self.model.session(video, size=self.size)
+        if self.dtype == 'bf16':
+            session.step = torch.autocast(self.device.type, torch.bfloat16)(session.step)
+        return session
+
+    def _segment(self, video: VideoSource, given: Mapping[int, bytes]
+                 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Each frame with its labels."""
+        session = self._session(video)
+        with closing(video.frames()) as frames:
+            for index, image in enumerate(frames):
+                masks = decode_mask(given[index]) if index in given else None
+                yield image, session.step(image, masks)
+
+
+def _counted(frames: Iterator, name: str, total: int, *, shown: bool) -> Iterator:
+    """The same frames, counted by a progress bar."""
+    bar = frame_progress()
+    bar.disable = not shown
+    with bar:
+        task = bar.add_task(name, total=total, pace='')
+        began = time.perf_counter()
+        for done, frame in enumerate(frames, 1):
+            yield frame
+            pace = (time.perf_counter() - began) / done
+            bar.update(task, advance=1, pace=f'{pace:.3f} s/frame')
+
+
+def _segmentor(model: str | Path | Config | Mapping | VideoSegmentor,
+               checkpoint: str | Path | None) -> VideoSegmentor:
+    """The model with its weights, on the CPU."""
+    if isinstance(model, str | Path):
+        config, weights = resolve_model(model)
+        checkpoint, model = checkpoint or weights, load_config(str(config))
+    if not isinstance(model, VideoSegmentor):
+        scope = model.get('default_scope', 'mmvos')
+        with DefaultScope.overwrite_default_scope(scope):
+            model = MODELS.build(copy.deepcopy(model.get('model', model)))
+        if checkpoint is None and any(p.requires_grad for p in model.parameters()):
+            raise ValueError(f'{type(model).__name__} has weights to load; give a checkpoint: a '
+                             '.pth file, or the name of a model: mamp_r18')
+    if checkpoint is not None:
+        load_weights(model, find_checkpoint(checkpoint))
+    return model
+
+
+def _device(name: str | torch.device | None) -> torch.device:
+    """The device, if it is there."""
+    if name is None:
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device should be 'cpu', 'cuda' or 'cuda:1', got {name!r}") from error
+    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {name} is not there: PyTorch sees {torch.cuda.device_count()} "
+                         "CUDA GPUs; use 'cpu'")
+    return device

@@ -1,0 +1,153 @@
+"""The files that a segmented video leaves."""
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ..io import InputError, VideoWriter, atomic_write, make_dir, write_error
+from ..structures import VideoSource
+from ..visualization import contact_sheet, evenly_spaced, overlay
+
+MASKS, OVERLAY, SHEET = 'masks', 'overlay.mp4', 'contact_sheet.png'
+_SHEET_FRAMES = 8
+_THUMBNAIL = 640  # px, width at which frames wait for the contact sheet
+
+
+class ResultWriter:
+    """Masks, overlay and contact sheet of one video; use it through `result_writer`.
+
+    Args:
+        mask_dir: Folder of the masks.
+        film: The overlay.
+        video: The video.
+    """
+
+    def __init__(self, mask_dir: Path, film: VideoWriter, video: VideoSource) -> None:
+        self.mask_dir = mask_dir
+        self.film = film
+        self.frame_names = video.frame_names
+        self._shown = set(evenly_spaced(len(video), _SHEET_FRAMES))
+        self._thumbnails: dict[int, np.ndarray] = {}
+
+    def write(self, index: int, image: np.ndarray, labels: np.ndarray, png: bytes) -> None:
+        """Add the next frame: (H,W,3) RGB uint8, its (H,W) ids, and these as a PNG."""
+        atomic_write(self.mask_dir / f'{self.frame_names[index]}.png', png)
+        drawn = overlay(image, labels)
+        self.film.write(drawn)
+        if index in self._shown:
+            self._thumbnails[index] = _shrunk(drawn)
+
+    def sheet(self) -> bytes:
+        """The contact sheet of the frames written, as a PNG."""
+        captions = [f'frame {self.frame_names[index]}' for index in self._thumbnails]
+        page = contact_sheet(list(self._thumbnails.values()), captions=captions)
+        buffer = io.BytesIO()
+        Image.fromarray(page).save(buffer, 'PNG')
+        return buffer.getvalue()
+
+
+@contextmanager
+def result_writer(out_dir: str | Path, video: VideoSource) -> Iterator[ResultWriter]:
+    """Write OUT/masks/<frame>.png, OUT/overlay.mp4 and OUT/contact_sheet.png.
+
+    They appear together when the block succeeds, in the place of an earlier video's results; a
+    block that fails changes nothing.
+
+    Raises:
+        InputError: Something cannot be written there.
+    """
+    out_dir = Path(out_dir).expanduser()
+    _check_targets(out_dir)
+    with _staged(out_dir) as staging:
+        with VideoWriter(staging / OVERLAY, video.fps, video.size) as film:
+            writer = ResultWriter(staging / MASKS, film, video)
+            yield writer
+        atomic_write(staging / SHEET, writer.sheet())
+
+
+def check_inputs_kept(out_dir: str | Path, *inputs: object) -> None:
+    """Refuse to replace what is read, or to mix results with frames.
+
+    Raises:
+        InputError: An input path is `out_dir`, or is or lies in what `result_writer` replaces.
+    """
+    out_dir = Path(out_dir).expanduser().resolve()
+    for given in inputs:
+        if not isinstance(given, str | Path):
+            continue
+        path = Path(given).expanduser().resolve()
+        replaced = any(path.is_relative_to(out_dir / name) for name in (MASKS, OVERLAY, SHEET))
+        if path == out_dir or replaced:
+            raise InputError(f'{given} is read, and results in {out_dir} would replace it or mix '
+                             'with it; choose another output folder')
+
+
+def _check_targets(out_dir: Path) -> None:
+    """Refuse to replace anything but results."""
+    for target in (out_dir / OVERLAY, out_dir / SHEET):
+        if target.exists() and not target.is_file():
+            raise _taken(target)
+    masks = out_dir / MASKS
+    if masks.is_dir():
+        for path in masks.iterdir():
+            if path.suffix != '.png':
+                raise _taken(path)
+    elif masks.exists():
+        raise _taken(masks)
+
+
+def _taken(path: Path) -> InputError:
+    return InputError(f'{path} is no result of mmvos and would be replaced; move it away or '
+                      'choose another output folder')
+
+
+@contextmanager
+def _staged(out_dir: Path) -> Iterator[Path]:
+    """A hidden folder in `out_dir` whose contents move there when the block succeeds."""
+    fresh = not out_dir.exists()
+    make_dir(out_dir)
+    try:
+        staging = Path(tempfile.mkdtemp(prefix='.unfinished-', dir=out_dir))
+    except OSError as error:
+        raise write_error(out_dir, error) from error
+    try:
+        yield staging
+        _publish(staging, out_dir)
+    except InputError as error:
+        if str(staging) not in str(error):
+            raise
+        raise InputError(str(error).replace(str(staging), str(out_dir))) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if fresh:
+            with suppress(OSError):  # it holds results
+                out_dir.rmdir()
+
+
+def _publish(staging: Path, out_dir: Path) -> None:
+    earlier = staging / 'earlier'
+    try:
+        if (out_dir / MASKS).exists():
+            (out_dir / MASKS).rename(earlier)
+        for name in (MASKS, OVERLAY, SHEET):
+            (staging / name).replace(out_dir / name)
+    except OSError as error:
+        if earlier.exists() and not (out_dir / MASKS).exists():
+            earlier.rename(out_dir / MASKS)
+        raise write_error(out_dir, error) from error
+
+
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    if width <= _THUMBNAIL:
+        return image
+    size = (_THUMBNAIL, max(1, round(height * _THUMBNAIL / width)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)

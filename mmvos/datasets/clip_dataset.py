@@ -1,0 +1,77 @@
+"""Short clips cut out of videos for training."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from mmengine.dataset import Compose
+from torch.utils.data import Dataset
+
+from ..registry import DATASETS
+from .base import VideoDataset
+
+
+@dataclass(frozen=True)
+class ClipIndex:
+    """Which frames of which video, and the seed of every random draw made for them."""
+
+    video: int
+    frames: tuple[int, ...]
+    seed: tuple[int, ...]
+
+
+@DATASETS.register_module()
+class ClipDataset(Dataset):
+    """Clips of `length` frames with a gap between them; indexed by `ClipIndex`.
+
+    Every epoch draws a gap for each video, lists its frames with that gap and cuts the list into
+    groups of `length` that do not overlap (MAST and MAMP as released).
+
+    Args:
+        source: Config or `VideoDataset`.
+        pipeline: Transforms; they see dict(frames=[(H,W,3) uint8, ...], rng=np.random.Generator).
+        length: Frames of a clip.
+        gaps: Distances between frames of a clip.
+        gap_probs: Their probabilities.
+    """
+
+    example = dict(source=dict(type='SyntheticVOS', num_videos=2, length=12, size=(32, 48)),
+                   pipeline=[dict(type='PackClip')], gaps=(2,), gap_probs=(1.,))
+
+    def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], *, length: int = 2,
+                 gaps: Sequence[int] = (2, 5, 8),
+                 gap_probs: Sequence[float] = (.4, .4, .2)) -> None:
+        if len(gaps) != len(gap_probs) or not np.isclose(sum(gap_probs), 1):
+            raise ValueError('expected one probability per gap, summing to 1; '
+                             f'got gaps={tuple(gaps)}, gap_probs={tuple(gap_probs)}')
+        source = DATASETS.build(source) if isinstance(source, dict) else source
+        self.videos = source.videos
+        self.pipeline = Compose(pipeline)
+        self.length = length
+        self.gaps = tuple(gaps)
+        self.gap_probs = tuple(gap_probs)
+        self.metainfo = dict(dataset_type='ClipDataset')
+
+    def __len__(self) -> int:
+        """Clips of an epoch at the smallest gap."""
+        return sum(len(range(0, len(v), min(self.gaps))) // self.length for v in self.videos)
+
+    def epoch(self, rng: np.random.Generator) -> list[tuple[int, tuple[int, ...]]]:
+        """All (video, frames) of one epoch, shuffled."""
+        clips = []
+        for index, video in enumerate(self.videos):
+            gap = int(rng.choice(self.gaps, p=self.gap_probs))
+            frames = range(0, len(video), gap)
+            clips += [(index, tuple(frames[i:i + self.length]))
+                      for i in range(0, len(frames) - self.length + 1, self.length)]
+        if not clips:
+            raise ValueError(f'no video has {self.length} frames at a gap of {self.gaps}; '
+                             'use longer videos or smaller gaps')
+        return [clips[i] for i in rng.permutation(len(clips))]
+
+    def __getitem__(self, item: ClipIndex) -> dict:
+        video = self.videos[item.video]
+        return self.pipeline(dict(
+            frames=[video.read(frame) for frame in item.frames],
+            video_name=video.name, rng=np.random.default_rng(item.seed)))

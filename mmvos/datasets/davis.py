@@ -1,0 +1,76 @@
+"""DAVIS-2016 and DAVIS-2017, semi-supervised."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..io import InputError
+from ..registry import DATASETS
+from ..structures import FrameFolder, MaskFiles, MaskSource, VideoSource
+from .base import VideoDataset
+
+
+@DATASETS.register_module()
+class DAVIS(VideoDataset):
+    """Videos of a split; the model sees the first frame's mask.
+
+    Layout: JPEGImages/<resolution>/<video>/*.jpg, Annotations/<resolution>/<video>/*.png and
+    ImageSets/<year>/<split>.txt under `data_root`. DAVIS-2016 has one object per video: its ids are merged.
+
+    Args:
+        data_root: Folder of the data.
+        year: '2016' or '2017'.
+        split: Name of the list in ImageSets/<year>.
+        resolution: '480p' or 'Full-Resolution'.
+        indices: See `VideoDataset`.
+    """
+
+    def __init__(self, data_root: str, year: str = '2017', *, split: str = 'val',
+                 resolution: str = '480p', indices: int | list[int] | None = None) -> None:
+        if str(year) not in ('2016', '2017'):
+            raise ValueError(f"year of DAVIS should be '2016' or '2017', got {year!r}")
+        self.year = str(year)
+        self.split = split
+        self.resolution = resolution
+        super().__init__(data_root, indices=indices)
+
+    def load_data_list(self) -> list[dict]:
+        """Names of the split, each with frames and masks that exist.
+
+        Raises:
+            FileNotFoundError: The list or a video is not where it should be.
+            InputError: The list is empty.
+        """
+        root = Path(self.data_root)
+        names_file = root / 'ImageSets' / self.year / f'{self.split}.txt'
+        if not names_file.is_file():
+            raise FileNotFoundError(
+                f'DAVIS-{self.year} is not at {root.resolve()}: no {names_file.relative_to(root)}. '
+                'Get "TrainVal, 480p" from https://davischallenge.org and set '
+                'test_dataloader.dataset.data_root to the folder that holds JPEGImages')
+        names = names_file.read_text().split()
+        if not names:
+            raise InputError(f'{names_file} names no video')
+        return [self._describe(root, name) for name in names]
+
+    def _describe(self, root: Path, name: str) -> dict:
+        folders = [root / kind / self.resolution / name for kind in ('JPEGImages', 'Annotations')]
+        for folder in folders:
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f'{folder.resolve()} does not exist, but ImageSets/{self.year}/{self.split}.txt'
+                    f' names {name}; unpack DAVIS again or take the line out')
+        return dict(video_name=name, images=str(folders[0]), masks=str(folders[1]))
+
+    def sources(self, info: dict) -> tuple[VideoSource, MaskSource, MaskSource | None]:
+        """Frames, the first frame's mask and all masks."""
+        video = FrameFolder.from_dir(info['images'])
+        masks = {index: path for index, name in enumerate(video.frame_names)
+                 if (path := Path(info['masks']) / f'{name}.png').is_file()}
+        if 0 not in masks:
+            raise InputError(f'{info["masks"]} has no mask {video.frame_names[0]}.png for the '
+                             'first frame; unpack DAVIS again')
+        merge = self.year == '2016'
+        given = MaskFiles({0: masks[0]}, video.size, merge=merge)
+        # test-dev and challenge splits publish the first mask alone
+        truth = MaskFiles(masks, video.size, merge=merge) if len(masks) > 1 else None
+        return video, given, truth

@@ -1,0 +1,4 @@
+"""Samplers."""
+from .clip_sampler import ClipSampler
+
+__all__ = ['ClipSampler']

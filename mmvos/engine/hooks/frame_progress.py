@@ -1,0 +1,71 @@
+"""A progress bar that counts frames."""
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ...registry import HOOKS
+from ...structures import VOSDataSample
+
+
+def frame_progress() -> Progress:
+    """Bar of frames with s/frame and the time left, shared by test and demo."""
+    return Progress(
+        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+        TextColumn('frames'), TextColumn('{task.fields[pace]}'), TimeElapsedColumn(),
+        TextColumn('ETA'), TimeRemainingColumn(), refresh_per_second=2)
+
+
+@HOOKS.register_module()
+class FrameProgressHook(Hook):
+    """Count frames while testing, show the time left and report s/frame in the metrics."""
+
+    example: dict = {}
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self.frames = 0
+        self.seconds = 0.
+        self._began = 0.
+
+    def before_test(self, runner: Runner) -> None:
+        """Start the bar and listen to the model."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.listeners = [*model.listeners, self.on_frame]
+        total = sum(len(video) for video in runner.test_dataloader.dataset.videos)
+        self.progress = frame_progress()
+        self.task = self.progress.add_task('test', total=total, pace='')
+        self.progress.start()
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+                         ) -> None:
+        """Time starts when the model gets the video."""
+        self._began = time.perf_counter()
+
+    def on_frame(self, sample: VOSDataSample, index: int, labels: np.ndarray) -> None:
+        """One more frame."""
+        now = time.perf_counter()
+        self.frames += 1
+        self.seconds += now - self._began
+        self._began = now
+        self.progress.update(self.task, advance=1, description=sample.video_name,
+                             pace=f'{self.seconds / self.frames:.3f} s/frame')
+
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Stop the bar and log the pace."""
+        self.progress.stop()
+        if self.frames:
+            runner.logger.info(f'{self.frames} frames, {self.seconds / self.frames:.3f} s/frame '
+                               '(decode, segment, compress)')

@@ -1,0 +1,4 @@
+"""MMEngine metrics."""
+from .davis import DAVISMetric
+
+__all__ = ['DAVISMetric']

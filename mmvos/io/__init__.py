@@ -1,0 +1,30 @@
+"""Reading and writing images, masks and videos; imports neither torch nor MMEngine."""
+
+from .colours import map_colours, palette, parse_palette, voc_colour
+from .errors import InputError
+from .files import atomic_path, atomic_write, make_dir, write_error
+from .images import IMAGE_SUFFIXES, image_size, read_image
+from .masks import as_labels, decode_mask, encode_mask, fit_mask, read_mask
+from .video import VideoReader, VideoWriter
+
+__all__ = [
+    'IMAGE_SUFFIXES',
+    'InputError',
+    'VideoReader',
+    'VideoWriter',
+    'as_labels',
+    'atomic_path',
+    'atomic_write',
+    'decode_mask',
+    'encode_mask',
+    'fit_mask',
+    'image_size',
+    'make_dir',
+    'map_colours',
+    'palette',
+    'parse_palette',
+    'read_image',
+    'read_mask',
+    'voc_colour',
+    'write_error',
+]

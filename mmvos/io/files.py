@@ -1,0 +1,94 @@
+"""Writing files so that a final name only ever holds a complete file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import InputError
+
+REMEDIES = {
+    errno.ENOSPC: 'free some space or choose another output folder',
+    errno.EDQUOT: 'free some space or choose another output folder',
+    errno.EFBIG: 'free some space or choose another output folder',
+    errno.ENOTDIR: 'one of its parents is a file, choose another output folder',
+    errno.EEXIST: 'one of its parents is a file, choose another output folder',
+    errno.EISDIR: 'a folder has this name, choose another one',
+    errno.ENAMETOOLONG: 'choose a shorter name',
+}
+
+
+def write_error(path: str | Path, error: OSError) -> InputError:
+    """Return the `InputError` that names ``path``, the system's reason and the remedy."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    remedy = REMEDIES.get(error.errno or 0, 'choose an output folder that you may write to')
+    return InputError(f'cannot write {path}: {reason}; {remedy}')
+
+
+def make_dir(path: str | Path) -> Path:
+    """Create a folder with its parents, if it is not there yet, and return it.
+
+    Raises:
+        InputError: It cannot be created, or a file has its name.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(path, error) from error
+    return path
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary sibling of ``path`` that is renamed to it when the block succeeds.
+
+    The sibling has the same suffix and is removed when the block fails, so an earlier file under
+    ``path`` stays as it was. Missing parent folders are created. A device or a pipe cannot be
+    replaced by a rename: it is yielded itself.
+
+    Raises:
+        InputError: The file cannot be created, written in full or renamed.
+    """
+    # A link keeps pointing where it did: what it points to is replaced.
+    target = Path(os.path.realpath(path))
+    make_dir(target.parent)
+    if target.is_dir():
+        raise write_error(path, IsADirectoryError(errno.EISDIR, ''))
+    direct = target.exists() and not target.is_file()
+    temporary = target
+    if not direct:
+        temporary = target.with_name(f'.tmp-{secrets.token_hex(6)}{target.suffix}')
+    try:
+        yield temporary
+        if not direct:
+            os.replace(temporary, target)
+    except OSError as error:
+        if not _about(error, temporary):
+            raise
+        raise write_error(path, error) from error
+    finally:
+        if not direct:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _about(error: OSError, path: Path) -> bool:
+    """Whether a system error concerns ``path``, and not another file the block reads."""
+    if error.errno is None:
+        return False
+    return error.filename is None or os.fsdecode(error.filename) == str(path)
+
+
+def atomic_write(path: str | Path, data: bytes) -> None:
+    """Write ``data`` to ``path``; the file appears, or is replaced, only when complete.
+
+    Raises:
+        InputError: It cannot be written; what ``path`` held before is still there.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)

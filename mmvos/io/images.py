@@ -1,0 +1,88 @@
+"""Reading still images, refusing the broken ones."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from .errors import InputError
+
+#: Suffixes of the images that count as frames.
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
+
+# What Pillow raises for damaged files, depending on the format and on where the damage is.
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+@contextmanager
+def open_image(path: str | Path, kind: str = 'image') -> Iterator[Image.Image]:
+    """Open an image with Pillow; whatever its decoding raises names the file.
+
+    Args:
+        path: The file.
+        kind: What the file is to the user, for the messages ('frame', 'mask').
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: The file is not an image, or is damaged or incomplete.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f'{kind} {path} does not exist; check the path')
+    try:
+        with Image.open(path) as image:
+            yield image
+    except InputError:
+        raise
+    except Image.UnidentifiedImageError as error:
+        raise InputError(f'{kind} {path} is not an image; give a JPEG or PNG file') from error
+    except _DECODE_ERRORS as error:
+        reason = ' '.join(str(error).split())
+        raise InputError(
+            f'{kind} {path} cannot be read ({reason}); copy or export it again'
+        ) from error
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Return an image as (H, W, 3) RGB uint8, turned upright by its EXIF orientation.
+
+    A file that ends too early is an error (OpenCV may fill what is missing with grey and go on).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: The file is not an image, or is damaged or incomplete.
+    """
+    with open_image(path, 'frame') as image:
+        image.load()
+        if image.mode.startswith('I;16'):
+            grey = (np.asarray(image) >> 8).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        return np.array(ImageOps.exif_transpose(image).convert('RGB'))
+
+
+def image_size(path: str | Path) -> tuple[int, int]:
+    """Return (H, W) of an image as `read_image` would give it, from its header only.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: The file is not an image.
+    """
+    with open_image(path, 'frame') as image:
+        width, height = image.size
+        sideways = image.getexif().get(0x0112, 1) >= 5
+        return (width, height) if sideways else (height, width)

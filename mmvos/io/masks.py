@@ -1,0 +1,170 @@
+"""Reading, checking, encoding and decoding label maps: (H, W) uint8, 0 background, k object k."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .colours import Colour, filled_values, hex_colour, main_colours, map_colours
+from .colours import palette as davis_palette
+from .errors import InputError
+from .images import open_image
+
+#: Largest difference of a side, in pixels, that is repaired and not refused.
+SIZE_TOLERANCE = 2
+_MAX_GREY_OBJECTS = 64
+
+
+def read_mask(
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    palette: dict[Colour, int] | None = None,
+) -> np.ndarray:
+    """Return the object ids of a mask file as (H, W) uint8.
+
+    Palette images (mode P) give their indices. Grey images (8 or 16 bits, or with an opaque
+    alpha) give their values, and a black and white map (0 and 255) is one object, id 1. A
+    grey image is refused as anti-aliased when more than half of its values from 1 to 254 nowhere
+    fill a 3x3 block and it also has the value 255, or has more than 64 values. JPEG and colour
+    images need ``palette``.
+
+    Args:
+        path: The file, PNG for preference.
+        size: (H, W) of the frame. A mask of another size is cropped, or extended by repeating
+            its last row and column, when each side differs by at most 2 pixels.
+        palette: Ids of RGB colours, see `parse_palette`. When given, every image is read by its
+            colours, palette images too; black is background unless it is listed, anti-aliased
+            edges between listed colours go to the nearer one.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: The file is damaged, no label map, has unlisted colours, ids above 255 or
+            another size.
+    """
+    with open_image(path, 'mask') as image:
+        image.load()
+        if palette is not None:
+            labels = map_colours(_rgb(image), palette, f'mask {path}')
+        else:
+            labels = _labels_of(image, f'mask {path}')
+    return labels if size is None else fit_mask(labels, size, f'mask {path}')
+
+
+def as_labels(values: np.ndarray, where: str = 'mask') -> np.ndarray:
+    """Return an array of object ids as (H, W) uint8.
+
+    Args:
+        values: (H, W) of any type that holds whole numbers; a map of 0 and 255 only (or 65535,
+            white in 16 bits) and a boolean one hold one object, id 1.
+        where: What the error names.
+
+    Raises:
+        InputError: It has another shape, fractions, or ids outside 0 to 255.
+    """
+    values = np.asarray(values)
+    if values.ndim != 2:
+        raise InputError(f'{where}: expected a map of shape (H, W), got {values.shape}')
+    if values.dtype == bool:
+        return values.astype(np.uint8)
+    present = np.unique(values)
+    if values.dtype.kind not in 'iu' and not np.array_equal(present, np.round(present)):
+        raise InputError(f'{where}: expected whole numbers as object ids, got {values.dtype}')
+    if set(present.tolist()) in ({255}, {0, 255}, {65535}, {0, 65535}):
+        return (values > 0).astype(np.uint8)
+    wrong = present[(present < 0) | (present > 255)]
+    if len(wrong):
+        names = ', '.join(str(int(number)) for number in wrong[:5])
+        raise InputError(f'{where}: object ids must be 0 to 255, got {names}; renumber the objects')
+    return values.astype(np.uint8)
+
+
+def fit_mask(labels: np.ndarray, size: tuple[int, int], where: str = 'mask') -> np.ndarray:
+    """Return ``labels`` cropped or edge-padded at the bottom and right to ``size`` (H, W).
+
+    Raises:
+        InputError: A side differs by more than 2 pixels.
+    """
+    height, width = labels.shape
+    if (height, width) == tuple(size):
+        return labels
+    told = f'{where} is {width}x{height} (width x height) but its frame is {size[1]}x{size[0]}'
+    if max(abs(height - size[0]), abs(width - size[1])) > SIZE_TOLERANCE:
+        raise InputError(f'{told}; give a mask drawn on that frame, at its size')
+    warnings.warn(f'{told}: cropped or extended at its right and bottom edge', stacklevel=2)
+    labels = labels[: size[0], : size[1]]
+    return np.pad(
+        labels, ((0, size[0] - labels.shape[0]), (0, size[1] - labels.shape[1])), mode='edge'
+    )
+
+
+def encode_mask(labels: np.ndarray) -> bytes:
+    """Return (H, W) uint8 labels as a PNG file with the DAVIS palette, in memory."""
+    if labels.ndim != 2 or labels.dtype != np.uint8:
+        raise ValueError(f'labels must be (H, W) uint8, got {labels.shape} {labels.dtype}')
+    image = Image.fromarray(np.ascontiguousarray(labels))
+    image.putpalette(davis_palette())
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG', compress_level=3)
+    return buffer.getvalue()
+
+
+def decode_mask(data: bytes) -> np.ndarray:
+    """Return the (H, W) uint8 labels of a PNG that `encode_mask` made."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array(image)
+
+
+def _labels_of(image: Image.Image, where: str) -> np.ndarray:
+    """Return the ids of an opened image read by its indices or values."""
+    if image.format == 'JPEG':
+        raise InputError(
+            f'{where} is a JPEG, which blurs labels; save it as PNG, or map its colours '
+            f'with --mask-palette {_suggestion(image)}'
+        )
+    if image.mode == 'P':
+        return np.array(image)
+    if image.mode == 'LA' and image.getextrema()[1] == (255, 255):
+        image = image.getchannel('L')
+    if image.mode not in ('1', 'L', 'F') and not image.mode.startswith('I'):
+        names = ', '.join(hex_colour(colour) for colour in main_colours(_rgb(image)))
+        raise InputError(
+            f'{where} is a colour image ({image.mode}) with the colours {names or "#000000"}; '
+            f'save object ids, or map the colours with --mask-palette {_suggestion(image)}'
+        )
+    labels = as_labels(np.array(image), where)
+    _check_not_soft(labels, image, where)
+    return labels
+
+
+def _check_not_soft(labels: np.ndarray, image: Image.Image, where: str) -> None:
+    """Refuse a grey map whose values are shades of an edge and not ids (see `read_mask`)."""
+    present = np.unique(labels)
+    between = present[(present > 0) & (present < 255)]
+    if present[-1] != 255 and len(present) <= _MAX_GREY_OBJECTS:
+        return
+    thin = np.setdiff1d(between, filled_values(labels))
+    if 2 * len(thin) <= len(between):
+        return
+    names = ', '.join(str(value) for value in thin[:5]) + (', ...' if len(thin) > 5 else '')
+    raise InputError(
+        f'{where} looks anti-aliased: besides {present[0]} and {present[-1]} it has the grey '
+        f'values {names} on edges only; save it without smoothing, or map its colours with '
+        f'--mask-palette {_suggestion(image)}'
+    )
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """Return (H, W, 3) uint8 colours of an image of any mode, alpha ignored."""
+    if image.mode.startswith('I;16'):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return np.array(image.convert('RGB'))
+
+
+def _suggestion(image: Image.Image) -> str:
+    """Return an argument for --mask-palette that lists the image's main colour."""
+    colours = main_colours(_rgb(image), 1) or [(255, 255, 255)]
+    return f"'{hex_colour(colours[0])}=1'"

@@ -1,0 +1,4 @@
+"""Matching heads."""
+from .local import LocalMatching
+
+__all__ = ['LocalMatching']

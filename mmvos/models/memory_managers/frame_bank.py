@@ -1,0 +1,72 @@
+"""Memory of whole frames by their distance in time."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ...registry import MODELS
+from .base import MemoryManager
+
+
+@MODELS.register_module()
+class FrameBank(MemoryManager):
+    """Anchor frames, annotated frames and a few recent ones with a gap.
+
+    `anchors=(0, 5), recent=3, gap=2` is MAMP's rule on DAVIS: {0, 5, t-1, t-3, t-5}.
+    `recent=4, gap=2, max_items=4` is its rule on YouTube-VOS, de-duplicated: every annotated
+    frame and as many of t-1, t-3, ... as reach four, t-1 always
+    (MAMP, section "Implementation Details"; the released code differs from the paper there).
+
+    Args:
+        anchors: Indices, counted from the first memorised frame, that are kept for ever.
+        recent: Number of recent frames: t-1, t-1-gap, t-1-2*gap, ...
+        gap: Distance of recent frames.
+        annotated: Keep annotated frames for ever and read them always.
+        max_items: Limit of a read; the oldest recent frames go first, the newest never. None: off.
+        max_memory_mb: See `MemoryManager`.
+    """
+
+    example = dict(anchors=(0, 5), recent=3, gap=2)
+
+    def __init__(self, anchors: Sequence[int] = (), recent: int = 1, *, gap: int = 1,
+                 annotated: bool = True, max_items: int | None = None,
+                 max_memory_mb: float = 1024) -> None:
+        super().__init__(max_memory_mb)
+        if recent < 0 or gap < 1 or not (anchors or recent):
+            raise ValueError('FrameBank needs anchors or recent >= 1, and gap >= 1; '
+                             f'got anchors={tuple(anchors)}, recent={recent}, gap={gap}')
+        self.anchors = tuple(anchors)
+        self.recent = recent
+        self.gap = gap
+        self.annotated = annotated
+        self.max_items = max_items
+
+    def add(self, index: int, *, permanent: bool = False,
+            **tensors: dict[str, Tensor] | None) -> None:
+        """See `MemoryManager.add`; `permanent` marks annotated frames."""
+        super().add(index, permanent=permanent and self.annotated, **tensors)
+
+    def _is_anchor(self, index: int) -> bool:
+        assert self.start is not None
+        return self.items[index].permanent or index - self.start in self.anchors
+
+    def indices(self, now: int) -> list[int]:
+        """Sorted indices that frame `now` reads."""
+        past = [index for index in self.items if index < now]
+        seen = {index for index in past if self._is_anchor(index)}
+        room = self.recent if self.max_items is None else max(1, self.max_items - len(seen))
+        for step in range(self.recent):
+            index = now - 1 - step * self.gap
+            if index in seen or index not in past:
+                continue
+            if self.max_items is not None and step > 0 and room <= 0:
+                break
+            seen.add(index)
+            room -= 1
+        return sorted(seen)
+
+    def needed(self, index: int, now: int) -> bool:
+        """Anchors always; a recent frame until it falls out of the last window."""
+        reach = 1 + (self.recent - 1) * self.gap
+        return self._is_anchor(index) or (self.recent > 0 and index > now - reach)

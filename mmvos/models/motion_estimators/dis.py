@@ -1,0 +1,78 @@
+"""Dense inverse search optical flow from OpenCV: no weights needed."""
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...registry import MODELS
+from ...structures import Frame
+from .base import MotionEstimator
+
+PRESETS = {
+    'ultrafast': cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    'fast': cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    'medium': cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+
+
+@MODELS.register_module()
+class DISFlow(MotionEstimator):
+    """DIS flow (Kroeger et al., ECCV 2016) on reduced grey images.
+
+    Args:
+        stride: Pixels per feature cell.
+        scale: Pixels per pixel of the grey image that flow is computed on.
+        preset: 'ultrafast', 'fast' or 'medium' of OpenCV.
+        init_cfg: See mmengine's BaseModule.
+    """
+
+    example = dict(stride=4, scale=2)
+
+    def __init__(self, stride: int = 4, *, scale: int = 2, preset: str = 'medium',
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(stride, init_cfg=init_cfg)
+        if preset not in PRESETS:
+            raise ValueError(f'preset should be one of {sorted(PRESETS)}, got {preset!r}')
+        self.scale = scale
+        self.preset = preset
+
+    def encode(self, frame: Frame) -> Tensor:
+        """Grey image (B,1,H/scale,W/scale) uint8 on the CPU."""
+        image = frame.image.float()
+        weight = image.new_tensor((0.299, 0.587, 0.114))[:, None, None]
+        grey = (image * weight).sum(1, keepdim=True)
+        if self.scale > 1:
+            grey = F.avg_pool2d(grey, self.scale, ceil_mode=True)
+        # below 32 pixels a side DIS has no pyramid level to start from
+        grey = F.pad(grey, (0, max(0, 32 - grey.shape[3]), 0, max(0, 32 - grey.shape[2])),
+                     mode='replicate')
+        return (grey * 255).round().byte().cpu()
+
+    def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int]) -> Tensor:
+        """Flow of each (query, reference) pair, averaged over the pixels of a cell."""
+        query = self.code(frame)[:, 0].numpy()
+        refs = ref_codes[:, 0].cpu().numpy()
+        # one DIS object per call: it keeps buffers and is not safe to share
+        dis = cv2.DISOpticalFlow_create(PRESETS[self.preset])
+        flows = np.stack([
+            np.stack([dis.calc(query[b], np.ascontiguousarray(ref), None) for ref in refs[b]])
+            for b in range(len(query))
+        ])
+        flow = torch.from_numpy(flows).permute(0, 1, 4, 2, 3).to(frame.image.device)
+        return self._to_cells(flow, self.grid_size(frame))
+
+    def _to_cells(self, flow: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B,T,2,H',W') in grey pixels to (B,T,2,h,w) in cells, sampled at kernel centres."""
+        height, width = size
+        step = self.stride / self.scale
+        ys, xs = ((torch.arange(n, device=flow.device) * step).clamp(max=m - 1)
+                  for n, m in ((height, flow.shape[3]), (width, flow.shape[4])))
+        grid = torch.stack(torch.broadcast_tensors(
+            2 * xs / (flow.shape[4] - 1) - 1, 2 * ys[:, None] / (flow.shape[3] - 1) - 1), -1)
+        flat = flow.flatten(0, 1)
+        cells = F.grid_sample(flat, grid.float()[None].expand(len(flat), -1, -1, -1),
+                              align_corners=True)
+        return (cells / step).unflatten(0, flow.shape[:2])

@@ -1,0 +1,11 @@
+"""Methods: one file each, beside the base."""
+from .base import VideoSegmentor, merge_given
+from .flow_propagation import FlowPropagation
+from .geometry import Geometry
+from .mamp import MAMP, drop_channel
+from .session import VOSSession
+
+__all__ = [
+    'MAMP', 'FlowPropagation', 'Geometry', 'VOSSession', 'VideoSegmentor', 'drop_channel',
+    'merge_given'
+]

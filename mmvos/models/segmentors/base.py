@@ -1,0 +1,148 @@
+"""The three verbs of a video segmentor and the one path of a frame."""
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from ...io import encode_mask
+from ...registry import MODELS
+from ...structures import Frame, VideoSource, VideoState, VOSDataSample
+from .geometry import Geometry
+from .session import VOSSession
+
+
+class VideoSegmentor(BaseModel):
+    """Segments a video frame by frame; everything it remembers is in a `VideoState`.
+
+    A method writes `init_state`, `segment` and `memorize`.
+
+    The call graph::
+
+        predict > VOSSession.step > step > segment     logits of this frame
+                                         > memorize    the only writer of the state
+        loss > (method, or unrolling step over the clip)
+
+    Args:
+        geometry: Arguments of `Geometry`, applied to frames and masks before the network sees
+            them; only `VOSSession` inverts it.
+        data_preprocessor: Config or module; `VOSDataPreprocessor` by default.
+        init_cfg: See mmengine's BaseModule.
+    """
+
+    needs_mask = True  # False: segments before any object was given
+
+    def __init__(self, *, geometry: dict | None = None,
+                 data_preprocessor: dict | torch.nn.Module | None = None,
+                 init_cfg: dict | None = None) -> None:
+        # MMEngine would look the type up in its own scope
+        data_preprocessor = MODELS.build(data_preprocessor or dict(type='VOSDataPreprocessor'))
+        super().__init__(data_preprocessor, init_cfg)
+        self.geometry = Geometry(**(geometry or {}))
+        self.listeners: list[Callable[[VOSDataSample, int, np.ndarray], None]] = []
+
+    @abstractmethod
+    def init_state(self, video: VideoSource | None) -> VideoState:
+        """A fresh state; `video` is None in a streaming session."""
+
+    @abstractmethod
+    def segment(self, frame: Frame, state: VideoState) -> Tensor:
+        """Logits (B,K+1,H,W) of this frame, channel 0 is background; never writes the state."""
+
+    @abstractmethod
+    def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
+        """Store what later frames need of this one; probs is (B,K+1,H,W)."""
+
+    def step(self, frame: Frame, state: VideoState) -> Tensor:
+        """One frame: segment, take given masks over, memorise.
+
+        Frames before the first object are background and are not memorised.
+
+        Returns:
+            Probabilities (B,K+1,H,W), K objects known after this frame.
+        """
+        if state.num_objects or not self.needs_mask:
+            probs = self.segment(frame, state).softmax(1)
+        else:
+            batch, _, height, width = frame.image.shape
+            probs = frame.image.new_ones(batch, 1, height, width)
+        if frame.masks is not None:
+            state.grow(frame.valid)
+            probs = merge_given(probs, frame.masks, frame.given)
+        if state.num_objects:
+            self.memorize(frame, probs, state)
+        return probs
+
+    def session(self, video: VideoSource | None = None, size: int | None = None) -> VOSSession:
+        """A session that feeds frames one by one; see `VOSSession`."""
+        return VOSSession(self, video, size=size)
+
+    @torch.no_grad()
+    def predict(self, inputs: list[VideoSource],
+                data_samples: list[VOSDataSample]) -> list[VOSDataSample]:
+        """Segment whole videos, one palette PNG per frame in `pred_masks`.
+
+        `listeners` are called after every frame with (data sample, index, (H,W) uint8 labels).
+        """
+        for video, sample in zip(inputs, data_samples, strict=True):
+            session = self.session(video)
+            given = set(sample.given.indices)
+            pngs = []
+            for index, image in enumerate(video.frames()):
+                masks = sample.given.read(index) if index in given else None
+                labels = session.step(image, masks)
+                pngs.append(encode_mask(labels))
+                for listener in self.listeners:
+                    listener(sample, index, labels)
+            sample.pred_masks = pngs
+        return data_samples
+
+    def loss(self, inputs: Tensor, data_samples: list[VOSDataSample] | None) -> dict[str, Tensor]:
+        """Losses of a batch of clips (B,T,3,H,W)."""
+        raise ValueError(f'{type(self).__name__} has nothing to train; use tools/test.py')
+
+    def forward(self, inputs: Tensor | list[VideoSource],
+                data_samples: list[VOSDataSample] | None = None,
+                mode: str = 'predict') -> dict[str, Tensor] | list[VOSDataSample]:
+        """MMEngine's entry: mode is 'loss' or 'predict'."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        raise ValueError(f"mode should be 'loss' or 'predict', got {mode!r}")
+
+
+def merge_given(probs: Tensor, masks: Tensor, given: Tensor) -> Tensor:
+    """Replace given channels by their masks; a given pixel belongs to its object alone.
+
+    Args:
+        probs: (B,K0+1,H,W) predicted probabilities of the objects known before.
+        masks: (B,K,H,W) in {0,1}, K >= K0.
+        given: (B,K) bool.
+
+    Returns:
+        (B,K+1,H,W), summing to one.
+    """
+    missing = masks.shape[1] + 1 - probs.shape[1]
+    probs = F.pad(probs, (0, 0, 0, 0, 0, missing))
+    here = given[:, :, None, None]
+    objects = probs[:, 1:].masked_fill(here, 0)
+    rest = torch.cat([probs[:, :1], objects], 1)
+    total = rest.sum(1, keepdim=True)
+    # where only replaced objects had been predicted, nothing is left but background
+    rest = torch.where(total > 1e-6, rest / total.clamp_min(1e-6), _background_like(rest))
+    masks = masks.to(probs.dtype) * here
+    cover = masks.sum(1, keepdim=True)
+    merged = torch.cat([torch.zeros_like(cover), masks / cover.clamp_min(1)], 1)
+    return torch.where(cover > 0, merged, rest)
+
+
+def _background_like(probs: Tensor) -> Tensor:
+    out = torch.zeros_like(probs)
+    out[:, 0] = 1
+    return out

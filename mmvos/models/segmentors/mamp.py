@@ -1,0 +1,162 @@
+"""MAMP: self-supervised video object segmentation by motion-aware mask propagation.
+
+Miao, Bennamoun, Gao, Mian, arXiv 2107.12569. Equations 1-4 (training), sections "Motion-aware
+Spatio-temporal Matching" and "Size-aware Image Feature Alignment" (inference).
+
+Where the paper and the released code differ, this follows the code: a 3x3 projection to 64
+channels (so sqrt(c) = 8), one dropped channel per batch and a factor 3/2 on the others, only the
+dropped channel reconstructed, smooth-L1 on values times 20, zero logits outside the map, integer
+flow, hard label memory.
+"""
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...ops import UPSAMPLE, rgb_to_lab
+from ...registry import MODELS
+from ...structures import Frame, VideoSource, VideoState, VOSDataSample
+from ..memory_managers import MemoryManager
+from .base import VideoSegmentor
+
+
+@MODELS.register_module()
+class MAMP(VideoSegmentor):
+    """Propagates labels from remembered frames by matching features.
+
+    The call graph::
+
+        loss     > rgb_to_lab > drop_channel > backbone (twice) > reconstruction_head > loss
+        segment  > rgb_to_lab > backbone > motion_estimator > matching_head > upsample
+        memorize > features, labels at kernel centres, motion code -> bank 'frames'
+
+    Args:
+        backbone: Config or module: (B,3,H,W) normalised Lab -> tuple whose last is (B,C,h,w);
+            has an attribute `stride`.
+        matching_head: Config or module of a local matching head for inference.
+        memory: Config of a memory manager.
+        motion_estimator: Config or module; its stride is the backbone's.
+        reconstruction_head: Config or module of a local matching head for training, or None.
+        loss: Config or module of the reconstruction loss, or None.
+        decimate: Take every n-th pixel first; 2 is the "half resolution" used on YouTube-VOS.
+        upsample: 'half_pixel' (the released code) or 'kernel_centre' (no offset).
+        **kwargs: `geometry`, `data_preprocessor`, `init_cfg`; see `VideoSegmentor`.
+    """
+
+    example = dict(
+        backbone=dict(type='VOSResNet18'),
+        matching_head=dict(type='LocalMatching', radius=3, topk=9),
+        memory=dict(type='FrameBank', anchors=(0, 5), recent=3, gap=2),
+        motion_estimator=dict(type='DISFlow'),
+        reconstruction_head=dict(type='LocalMatching', radius=3),
+        loss=dict(type='ColorReconstructionLoss'),
+        geometry=dict(divisor=8, value=0.467))
+
+    def __init__(self, backbone: dict | torch.nn.Module, matching_head: dict | torch.nn.Module, *,
+                 memory: dict, motion_estimator: dict | torch.nn.Module,
+                 reconstruction_head: dict | torch.nn.Module | None = None,
+                 loss: dict | torch.nn.Module | None = None,
+                 decimate: int = 1, upsample: str = 'half_pixel', **kwargs) -> None:
+        super().__init__(**kwargs)
+        if upsample not in UPSAMPLE:
+            raise ValueError(f'upsample should be one of {sorted(UPSAMPLE)}, got {upsample!r}')
+        self.backbone = MODELS.build(backbone)
+        self.matching_head = MODELS.build(matching_head)
+        self.memory = memory
+        self.motion_estimator = MODELS.build(motion_estimator)
+        self.reconstruction_head = reconstruction_head and MODELS.build(reconstruction_head)
+        self.loss_module = loss and MODELS.build(loss)
+        self.decimate = decimate
+        self.upsample = UPSAMPLE[upsample]
+
+    # ---- training: reconstruct a dropped colour channel of the query from the reference
+
+    def loss(self, inputs: Tensor,
+             data_samples: list[VOSDataSample] | None = None) -> dict[str, Tensor]:
+        """Reconstruct frame 1 of each clip from frame 0.
+
+        Args:
+            inputs: (B,2,3,H,W) RGB in [0,1].
+            data_samples: Not used: no label is ever seen.
+
+        Returns:
+            'loss', a scalar.
+        """
+        lab = rgb_to_lab(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
+        lab, target = drop_channel(lab)
+        reference, query = self.backbone(lab[:, 0])[-1], self.backbone(lab[:, 1])[-1]
+        stride = self.backbone.stride
+        colour = target[:, 0, None, :, None, ::stride, ::stride]  # (B,K=1,Cv=1,T=1,h,w)
+        pred = self.reconstruction_head(query, reference[:, :, None], colour)
+        pred = self.upsample(pred.flatten(1, 2), target.shape[-2:])
+        return dict(loss=self.loss_module(pred, target[:, 1]))
+
+    # ---- inference
+
+    def init_state(self, video: VideoSource | None) -> VideoState:
+        """An empty bank."""
+        bank: MemoryManager = MODELS.build(self.memory)
+        return VideoState(banks=dict(frames=bank))
+
+    def segment(self, frame: Frame, state: VideoState) -> Tensor:
+        """Log of the propagated scores (B,K+1,H,W); all-zero scores are background."""
+        bank, now = state.banks['frames'], frame.index
+        objects = bank.read('label', now)
+        background = 1 - objects.sum(1, keepdim=True)
+        scores = self.matching_head(
+            self.features(frame), bank.read('key', now),
+            torch.cat([background, objects], 1), self.offset(frame, bank))
+        scores = self.upsample(scores.flatten(1, 2), frame.image.shape[-2:])
+        floor = torch.full_like(scores, 1e-8)
+        floor[:, 0] = 2e-8
+        return (scores + floor).log()
+
+    def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
+        """Store features, hard labels at the kernel centres and the motion code."""
+        stride = self.backbone.stride * self.decimate
+        channel = probs.argmax(1, keepdim=True)[..., ::stride, ::stride]
+        objects = torch.arange(1, probs.shape[1], device=probs.device)[:, None, None]
+        label = (channel == objects).to(probs.dtype)[:, :, None]
+        motion = self.motion_estimator.code(self.view(frame))
+        state.banks['frames'].add(
+            frame.index, shared=dict(key=self.features(frame), motion=motion),
+            objects=dict(label=label), permanent=frame.given is not None)
+
+    def view(self, frame: Frame) -> Frame:
+        """The frame as the network sees it, decimated."""
+        if self.decimate == 1:
+            return frame
+        step = self.decimate
+        return frame.cached('view', lambda: Frame(frame.index, frame.image[..., ::step, ::step]))
+
+    def features(self, frame: Frame) -> Tensor:
+        """(B,C,h,w), computed once per frame."""
+        return frame.cached(
+            'features', lambda: self.backbone(rgb_to_lab(self.view(frame).image))[-1].float())
+
+    def offset(self, frame: Frame, bank: MemoryManager) -> Tensor:
+        """(B,T,2,h,w) integer offsets in cells, clamped to the size of the map."""
+        gaps = [frame.index - index for index in bank.indices(frame.index)]
+        codes = bank.read('motion', frame.index)
+        offset = self.motion_estimator(self.view(frame), codes, gaps)
+        height, width = offset.shape[-2:]
+        limit = offset.new_tensor((width, height))[:, None, None]
+        return offset.clamp(-limit, limit).round()
+
+
+def drop_channel(lab: Tensor) -> tuple[Tensor, Tensor]:
+    """Zero one colour channel of the whole batch and scale the others by 3/2.
+
+    One of a and b, each with probability 1/2, the same in both frames; the target is taken
+    before (MAST's information bottleneck as released).
+
+    Args:
+        lab: (B,T,3,H,W).
+
+    Returns:
+        The network's input (B,T,3,H,W) and the target (B,T,1,H,W).
+    """
+    channel = int(torch.randint(1, 3, ()))
+    keep = lab.new_full((3, 1, 1), 1.5)
+    keep[channel] = 0
+    return lab * keep, lab[:, :, channel:channel + 1]

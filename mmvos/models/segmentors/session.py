@@ -1,0 +1,133 @@
+"""Frame in, masks out."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...structures import Frame, VideoSource
+
+if TYPE_CHECKING:
+    from .base import VideoSegmentor
+
+Masks = np.ndarray | Mapping[int, np.ndarray]
+
+
+class VOSSession:
+    """Segments one video frame by frame; every other front door goes through here.
+
+    Args:
+        segmentor: The model, in eval mode.
+        video: The video, if it is known as a whole; None when frames come from outside.
+        size: Work at this shorter side in pixels (never enlarges); masks come back at native size.
+
+    Example:
+        >>> session = VOSInferencer('mamp_r18').session()  # doctest: +SKIP
+        >>> labels = session.step(first_image, masks=first_mask)  # doctest: +SKIP
+        >>> labels = session.step(second_image)  # doctest: +SKIP
+    """
+
+    def __init__(self, segmentor: VideoSegmentor, video: VideoSource | None = None, *,
+                 size: int | None = None) -> None:
+        self.segmentor = segmentor
+        self.size = size
+        self.state = segmentor.init_state(video)
+        self.index = 0
+        self.ids: list[int] = []  # object id of each channel, in order of introduction
+        self.native: tuple[int, int] | None = None
+
+    @torch.no_grad()
+    def step(self, image: np.ndarray, masks: Masks | None = None) -> np.ndarray:
+        """Segment the next frame.
+
+        Args:
+            image: (H,W,3) RGB uint8, the same size in every call.
+            masks: Masks given on this frame: a map (H,W) of ids where 0 means no statement, or
+                {id: (H,W) bool}, where an empty mask says that the object is absent. Ids 1-255.
+
+        Returns:
+            (H,W) uint8 map of object ids, 0 is background.
+
+        Raises:
+            ValueError: A wrong shape, type or id.
+        """
+        self._check_image(image)
+        given = {} if masks is None else self._split(masks)
+        self.ids += [key for key in given if key not in self.ids]
+        frame = self._frame(image, given)
+        probs = self.segmentor.step(frame, self.state)
+        labels = self._labels(probs, frame.image.shape[-2:])
+        self.index += 1
+        return paste_given(labels, given)
+
+    def _check_image(self, image: np.ndarray) -> None:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError('image should be (H,W,3) RGB uint8, got '
+                             f'{tuple(image.shape)} {image.dtype}')
+        if self.native is None:
+            self.native = image.shape[:2]
+        if image.shape[:2] != self.native:
+            raise ValueError(f'frame {self.index} is {image.shape[0]}x{image.shape[1]}, but the '
+                             f'session began with {self.native[0]}x{self.native[1]} (HxW); '
+                             'start a new session for another size')
+
+    def _split(self, masks: Masks) -> dict[int, np.ndarray]:
+        if isinstance(masks, np.ndarray):
+            masks = {int(key): masks == key for key in np.unique(masks) if key != 0}
+        for key, mask in masks.items():
+            if not 1 <= int(key) <= 255:
+                raise ValueError(f'object ids should lie in 1-255, got {key}; renumber the mask')
+            if np.shape(mask) != self.native:
+                raise ValueError(f'the mask of object {key} has shape {np.shape(mask)}, its frame '
+                                 f'{self.native}; give a mask of the size of its frame')
+        return {int(key): np.asarray(mask, bool) for key, mask in masks.items()}
+
+    def _working_size(self) -> tuple[int, int]:
+        height, width = self.native
+        if self.size is None or min(height, width) <= self.size:
+            return height, width
+        scale = self.size / min(height, width)
+        return round(height * scale), round(width * scale)
+
+    def _frame(self, image: np.ndarray, given: dict[int, np.ndarray]) -> Frame:
+        height, width = self._working_size()
+        if (height, width) != self.native:
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+            given = {key: cv2.resize(mask.astype(np.uint8), (width, height),
+                                     interpolation=cv2.INTER_NEAREST_EXACT)
+                     for key, mask in given.items()}
+        geometry, device = self.segmentor.geometry, self._device()
+        tensor = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+        tensor = geometry.pad_image(tensor.permute(2, 0, 1)[None].float() / 255)
+        if not given:
+            return Frame(self.index, tensor)
+        empty = np.zeros((height, width), np.uint8)
+        masks = np.stack([given.get(key, empty).astype(np.uint8) for key in self.ids])
+        flags = torch.tensor([[key in given for key in self.ids]], device=device)
+        return Frame(self.index, tensor, geometry.pad(torch.from_numpy(masks)[None].to(device)),
+                     flags)
+
+    def _device(self) -> torch.device:
+        return self.segmentor.data_preprocessor.device
+
+    def _labels(self, probs: Tensor, padded: torch.Size) -> np.ndarray:
+        assert probs.shape[-2:] == padded, 'segment returns maps of the size of its frame'
+        probs = self.segmentor.geometry.crop(probs, self._working_size())
+        if probs.shape[-2:] != self.native:
+            probs = F.interpolate(probs, self.native, mode='bilinear', align_corners=False)
+        channels = probs.argmax(1)[0].byte().cpu().numpy()
+        return np.array([0, *self.ids], np.uint8)[channels]
+
+
+def paste_given(labels: np.ndarray, given: Mapping[int, np.ndarray]) -> np.ndarray:
+    """What the user drew comes back unchanged, whatever size the network worked at."""
+    for key, mask in given.items():
+        labels[(labels == key) & ~mask] = 0
+    for key, mask in given.items():
+        labels[mask] = key
+    return labels

@@ -1,0 +1,32 @@
+"""Registries of mmvos, children of MMEngine's: a config's `type` is looked up here first.
+
+`locations` are imported on the first lookup, so `import mmvos` stays light. The registries without
+locations hold nothing of ours; a Runner asks for them in the default scope.
+"""
+from mmengine import registry as engine
+from mmengine.registry import Registry
+
+
+def _child(parent: Registry, *locations: str) -> Registry:
+    return Registry(parent.name, scope='mmvos', parent=parent, locations=list(locations))
+
+
+# segmentors, backbones, matching heads, memory managers, motion estimators, losses
+MODELS = _child(engine.MODELS, 'mmvos.models')
+DATASETS = _child(engine.DATASETS, 'mmvos.datasets')
+DATA_SAMPLERS = _child(engine.DATA_SAMPLERS, 'mmvos.datasets.samplers')
+TRANSFORMS = _child(engine.TRANSFORMS, 'mmvos.datasets.transforms')
+METRICS = _child(engine.METRICS, 'mmvos.evaluation.metrics')
+HOOKS = _child(engine.HOOKS, 'mmvos.engine')
+OPTIM_WRAPPERS = _child(engine.OPTIM_WRAPPERS, 'mmvos.engine')
+PARAM_SCHEDULERS = _child(engine.PARAM_SCHEDULERS, 'mmvos.engine')
+
+EVALUATOR = _child(engine.EVALUATOR)
+LOG_PROCESSORS = _child(engine.LOG_PROCESSORS)
+LOOPS = _child(engine.LOOPS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(engine.OPTIM_WRAPPER_CONSTRUCTORS)
+OPTIMIZERS = _child(engine.OPTIMIZERS)
+RUNNERS = _child(engine.RUNNERS)
+VISBACKENDS = _child(engine.VISBACKENDS)
+VISUALIZERS = _child(engine.VISUALIZERS)
+WEIGHT_INITIALIZERS = _child(engine.WEIGHT_INITIALIZERS)

@@ -1,0 +1,18 @@
+"""What travels beside the frames through a runner."""
+from mmengine.structures import BaseDataElement
+
+
+class VOSDataSample(BaseDataElement):
+    """One video's annotations and predictions.
+
+    Meta information (set by the dataset): `video_name`, `frame_names` (one per frame, without
+    suffix), `given` (MaskSource the model may see), `truth` (MaskSource for the metric, or None).
+
+    Data (set by `predict`): `pred_masks`, one palette PNG as bytes per frame, so that no sample
+    ever holds the full maps of a long video.
+
+    Example:
+        >>> sample = VOSDataSample(metainfo=dict(video_name='dog', frame_names=['00000']))
+        >>> sample.video_name
+        'dog'
+    """

@@ -1,0 +1,63 @@
+"""All that a segmentor remembers of a video."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ..models.memory_managers import MemoryManager
+
+
+def grow_objects(tensor: Tensor, num_objects: int) -> Tensor:
+    """Append zero channels so that (B,K,...) has `num_objects` objects."""
+    missing = num_objects - tensor.shape[1]
+    if missing <= 0:
+        return tensor
+    return torch.cat([tensor, tensor.new_zeros(tensor.shape[0], missing, *tensor.shape[2:])], 1)
+
+
+@dataclass
+class VideoState:
+    """Tensors per object, tensors shared by all objects, and memory banks.
+
+    The base segmentor grows, drops and measures it without knowing the method.
+
+    Args:
+        objects: Tensors (B,K,...). The base keeps 'valid' (B,K) bool here.
+        shared: Tensors without an object axis.
+        banks: Memory managers.
+    """
+
+    objects: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, Tensor] = field(default_factory=dict)
+    banks: dict[str, MemoryManager] = field(default_factory=dict)
+
+    @property
+    def num_objects(self) -> int:
+        """K, the number of objects known so far."""
+        return self.objects['valid'].shape[1] if 'valid' in self.objects else 0
+
+    def grow(self, valid: Tensor) -> None:
+        """Make room for the objects of `valid` (B,K); old ones keep their channels."""
+        num_objects = valid.shape[1]
+        assert num_objects >= self.num_objects, 'objects are never forgotten by growing'
+        self.objects = {k: grow_objects(v, num_objects) for k, v in self.objects.items()}
+        self.objects['valid'] = valid
+        for bank in self.banks.values():
+            bank.grow(num_objects)
+
+    def drop(self, objects: Sequence[int]) -> None:
+        """Forget the objects at these channel positions."""
+        keep = [k for k in range(self.num_objects) if k not in set(objects)]
+        self.objects = {k: v[:, keep] for k, v in self.objects.items()}
+        for bank in self.banks.values():
+            bank.drop(objects)
+
+    def nbytes(self) -> int:
+        """Bytes held by all tensors and banks."""
+        tensors = [*self.objects.values(), *self.shared.values()]
+        return sum(t.nbytes for t in tensors) + sum(b.nbytes() for b in self.banks.values())

@@ -1,0 +1,152 @@
+"""What holds for the parts of a segmentor: shapes, gradients, independence of batch entries."""
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..models.memory_managers import MemoryManager
+from .construction_contracts import build
+from .fakes import FakeVideo, fake_frames
+
+
+def _random(*shape: int, seed: int = 0) -> Tensor:
+    """Normal, with gradient."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator).requires_grad_()
+
+
+def _assert_gradients(out: Tensor, module: nn.Module, *inputs: Tensor) -> None:
+    out.square().sum().backward()
+    tensors = {f'input {i}': x for i, x in enumerate(inputs)}
+    tensors |= {name: p for name, p in module.named_parameters() if p.requires_grad}
+    bad = [name for name, x in tensors.items() if x.grad is None or not x.grad.isfinite().all()]
+    assert not bad, f'no finite gradient for {", ".join(bad)}'
+
+
+def check_backbone(cls: type) -> None:
+    """(B,3,H,W) -> tuple of maps, odd sizes too, batch entries apart, gradients for all."""
+    model = build(cls)
+    for height, width in ((33, 47), (32, 48)):
+        x = _random(2, 3, height, width)
+        kept = x.detach().clone()
+        maps = model(x)
+        assert isinstance(maps, tuple), f'{type(maps).__name__} instead of a tuple'
+        cells = -(-height // model.stride), -(-width // model.stride)
+        assert maps[-1].shape[-2:] == cells, f'{tuple(maps[-1].shape)} for {height}x{width}'
+        assert torch.equal(x, kept), 'the input was changed'
+        alone = model(x[:1])[-1]
+        assert torch.allclose(alone, maps[-1][:1], atol=1e-4), 'batch entries are not apart'
+        _assert_gradients(sum(m.sum() for m in maps), model.train(), x)
+        model.eval()
+
+
+def check_local_matching(cls: type) -> None:
+    """(B,K,Cv,h,w) for one and three objects and references, odd maps, with and without offset."""
+    model = build(cls)
+    for objects, refs, with_offset in ((1, 1, False), (3, 1, True), (3, 3, False)):
+        query, keys = _random(2, 8, 9, 13), _random(2, 8, refs, 9, 13, seed=1)
+        values = _random(2, objects, 2, refs, 9, 13, seed=2)
+        offset = _random(2, refs, 2, 9, 13, seed=3).detach() if with_offset else None
+        out = model(query, keys, values, offset)
+        assert out.shape == (2, objects, 2, 9, 13), tuple(out.shape)
+        assert out.isfinite().all(), 'not finite'
+        turned = model(query, keys, values.flip(1), offset)
+        assert torch.allclose(turned, out.flip(1), atol=1e-5), 'objects are not apart'
+        alone = model(query[:1], keys[:1], values[:1], None if offset is None else offset[:1])
+        assert torch.allclose(alone, out[:1], atol=1e-5), 'batch entries are not apart'
+        _assert_gradients(out, model, query, keys, values)
+
+
+def check_global_matching(cls: type) -> None:
+    """Readout (B,K,Cv,M) and mass (B,K,N), shared or own keys, elements that are not valid."""
+    model = build(cls)
+    for objects, key_objects in ((1, 1), (3, 1), (3, 3)):
+        query, keys = _random(2, 8, 11), _random(2, key_objects, 8, 7, seed=1)
+        values = _random(2, objects, 2, 7, seed=2)
+        out, mass = model(query, keys, values, None)
+        assert out.shape == (2, objects, 2, 11), tuple(out.shape)
+        assert mass.shape == (2, objects, 7), tuple(mass.shape)
+        valid = torch.ones(2, objects, 7, dtype=torch.bool)
+        valid[:, 0, 4:] = False
+        valid[1, 0] = False  # an object that nothing was stored for
+        out, mass = model(query, keys, values, valid)
+        assert out.isfinite().all(), 'not finite where nothing is valid'
+        assert (mass[~valid] == 0).all(), 'mass on elements that are not valid'
+        changed = torch.where(valid[:, :, None], values, values + 100)
+        assert torch.allclose(model(query, keys, changed, valid)[0], out, atol=1e-5), \
+            'elements that are not valid are read'
+        _assert_gradients(out, model, query, keys, values)
+
+
+def check_loss_module(cls: type) -> None:
+    """(B,C,h,w) twice -> finite scalar, least at the target, with gradients."""
+    model = build(cls)
+    target = torch.nn.functional.one_hot(torch.arange(35).view(1, 5, 7) % 3).movedim(-1, 1).float()
+    pred = _random(1, 3, 5, 7).softmax(1).detach().requires_grad_()
+    value = model(pred, target)
+    assert value.shape == (), tuple(value.shape)
+    assert value.isfinite(), f'{value}'
+    assert model(target, target) < value, 'the target itself is not better than noise'
+    _assert_gradients(value, model, pred)
+
+
+def check_motion(cls: type) -> None:
+    """(B,T,2,ceil(H/stride),ceil(W/stride)) float32 for one and three references, odd sizes."""
+    model = build(cls)
+    for size in ((32, 48), (33, 47)):
+        videos = [FakeVideo(4, size, seed=seed) for seed in range(2)]
+        *refs, query = fake_frames(videos)
+        codes = torch.stack([model.code(frame) for frame in refs], 2)
+        assert codes.ndim == 5, f'encode gave {codes.ndim - 1} axes instead of (B,Cm,hm,wm)'
+        assert not codes.requires_grad, 'remembered codes carry a graph'
+        cells = -(-size[0] // model.stride), -(-size[1] // model.stride)
+        for gaps in ([1], [3, 2, 1]):
+            offset = model(query, codes[:, :, -len(gaps):], gaps)
+            assert offset.shape == (2, len(gaps), 2, *cells), tuple(offset.shape)
+            assert offset.dtype == torch.float32, f'{offset.dtype} instead of float32'
+            assert offset.isfinite().all(), 'not finite'
+
+
+def check_memory(cls: type) -> None:
+    """Reads what it holds, keeps permanent items, follows K, counts bytes, obeys its limit."""
+    bank: MemoryManager = build(cls)
+    for now in range(5, 25):
+        if now > 5:
+            seen = bank.indices(now)
+            assert seen, f'nothing to read at frame {now}'
+            assert seen == sorted(set(seen) & set(bank.items)), f'{seen} of {list(bank.items)}'
+            assert bank.read('key', now).shape == (2, 4, len(seen), 3, 5)
+            assert bank.read('label', now).shape == (2, 3, 1, len(seen), 3, 5)
+        _add(bank, now, permanent=now in (5, 9))
+        assert now not in bank.indices(now), 'a frame reads itself'
+    assert {5, 9} <= set(bank.items), 'a permanent item was forgotten'
+    held = bank.nbytes()
+    item = _add(build(cls), 0)
+    assert held == len(bank.items) * item.nbytes(), 'bytes are miscounted'
+    bank.grow(4)
+    assert bank.read('label', 25).shape[1] == 4, 'grow did not reach the items'
+    bank.drop([0, 2])
+    assert bank.read('label', 25).shape[1] == 2, 'drop did not reach the items'
+    _check_limit(cls, item.nbytes())
+
+
+def _add(bank: MemoryManager, index: int, permanent: bool = False) -> MemoryManager:
+    bank.add(index, shared=dict(key=torch.ones(2, 4, 3, 5)),
+             objects=dict(label=torch.ones(2, 3, 1, 3, 5)), permanent=permanent)
+    return bank
+
+
+def _check_limit(cls: type, item: int) -> None:
+    small: MemoryManager = build(cls, max_memory_mb=2.5 * item / 2**20)
+    for index in range(12):
+        _add(small, index, permanent=index == 0)
+        assert small.nbytes() <= 2.5 * item, f'{small.nbytes()} bytes of {2.5 * item}'
+    assert 0 in small.items, 'the permanent item went first'
+    assert small.indices(12), 'nothing is left to read'
+    message = ''
+    try:
+        _add(_add(small, 12, permanent=True), 13, permanent=True)
+    except ValueError as error:
+        message = str(error)
+    assert message, 'permanent items beyond the limit were accepted'
+    assert 'max_memory_mb' in message, f'the error does not name the option: {message}'

@@ -1,0 +1,114 @@
+"""Which contracts a registered class has to keep, and all registered classes.
+
+A plugin's own test is three lines::
+
+    @pytest.mark.parametrize(('cls', 'check'), contract_cases(registered('my_plugin')))
+    def test_contract(cls, check):
+        check(cls)
+"""
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+
+from mmcv.transforms import BaseTransform
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.model import BaseDataPreprocessor
+from mmengine.registry import Registry
+
+from .. import registry as nodes
+from ..datasets.base import VideoDataset
+from ..datasets.clip_dataset import ClipDataset
+from ..models import MemoryManager, MotionEstimator, VideoSegmentor
+from .component_contracts import (
+    check_backbone,
+    check_global_matching,
+    check_local_matching,
+    check_loss_module,
+    check_memory,
+    check_motion,
+)
+from .construction_contracts import check_arguments, check_example, check_slots
+from .data_contracts import (
+    check_clip_dataset,
+    check_data_preprocessor,
+    check_hook,
+    check_metric,
+    check_transform,
+    check_video_dataset,
+)
+from .segmentor_contracts import SEGMENTOR
+
+Check = Callable[[type], None]
+
+BY_BASE: dict[type, tuple[Check, ...]] = {
+    VideoSegmentor: SEGMENTOR,
+    MemoryManager: (check_memory,),
+    MotionEstimator: (check_motion,),
+    BaseDataPreprocessor: (check_data_preprocessor,),
+    BaseTransform: (check_transform,),
+    VideoDataset: (check_video_dataset,),
+    ClipDataset: (check_clip_dataset,),
+    BaseMetric: (check_metric,),
+    Hook: (check_hook,),
+}
+# roles that have no base class are told by the names of `forward`'s arguments
+BY_FORWARD: dict[tuple[str, ...], tuple[Check, ...]] = {
+    ('x',): (check_backbone,),
+    ('query', 'keys', 'values', 'offset'): (check_local_matching,),
+    ('query', 'keys', 'values', 'valid'): (check_global_matching,),
+    ('pred', 'target'): (check_loss_module,),
+}
+
+
+def registered(scope: str = 'mmvos') -> dict[str, type]:
+    """Every class of a scope, by its name in a config.
+
+    Args:
+        scope: 'mmvos', or the scope of a plugin's own registries.
+    """
+    found: dict[str, type] = {}
+    for node in vars(nodes).values():
+        if isinstance(node, Registry) and node.scope == 'mmvos':
+            child = node if scope == 'mmvos' else node.children.get(scope)
+            if child is not None:
+                child.import_from_location()
+                found |= child.module_dict
+    return found
+
+
+def role_contracts(cls: type) -> tuple[Check, ...]:
+    """The contracts of the part that a class plays.
+
+    Raises:
+        TypeError: The class plays none that is known.
+    """
+    for base, checks in BY_BASE.items():
+        if issubclass(cls, base):
+            return checks
+    names = tuple(inspect.signature(cls.forward).parameters)[1:] if hasattr(cls, 'forward') else ()
+    if names not in BY_FORWARD:
+        roles = [base.__name__ for base in BY_BASE] + [f'forward{n}' for n in BY_FORWARD]
+        raise TypeError(f'{cls.__name__} plays no known part: expected one of {", ".join(roles)}, '
+                        f'got forward{names}; derive from a base or name the arguments so')
+    return BY_FORWARD[names]
+
+
+def contracts(cls: type) -> list[Check]:
+    """All contracts of a registered class that has an `example`."""
+    return [check_arguments, check_example, check_slots, *role_contracts(cls)]
+
+
+def contract_cases(classes: dict[str, type], without_example: Iterable[str] = ()
+                   ) -> list[tuple[type, Check]]:
+    """(class, contract) pairs, for `pytest.mark.parametrize`.
+
+    Args:
+        classes: Name to class, from `registered`.
+        without_example: Names of classes that need files or other objects to be built; they have
+            `example = None` and keep the rules of constructors only.
+    """
+    without = set(without_example)
+    return [(cls, check) for name, cls in sorted(classes.items())
+            for check in ([check_arguments] if name in without else contracts(cls))]

@@ -1,0 +1,74 @@
+"""Which frames a read sees, against the tables of the released code."""
+import pytest
+import torch
+
+from mmvos.models import FrameBank
+
+DAVIS = {1: [0], 2: [0, 1], 3: [0, 2], 4: [0, 1, 3], 5: [0, 2, 4], 6: [0, 1, 3, 5],
+         7: [0, 2, 4, 5, 6], 8: [0, 3, 5, 7], 9: [0, 4, 5, 6, 8], 10: [0, 5, 7, 9],
+         11: [0, 5, 6, 8, 10], 12: [0, 5, 7, 9, 11], 100: [0, 5, 95, 97, 99]}
+
+
+def run(bank, steps, annotated=(0,), first=0, size=(2, 2)):
+    """Indices read at every frame, counted from the first memorised one."""
+    seen = {}
+    for t in range(steps + 1):
+        if t:
+            seen[t] = [index - first for index in bank.indices(first + t)]
+        bank.add(first + t, shared=dict(key=torch.full((1, 1, *size), float(t))),
+                 objects=dict(label=torch.zeros(1, 1, 1, *size)), permanent=t in annotated)
+    return seen
+
+
+@pytest.mark.parametrize('first', [0, 7])
+def test_davis_table(first):
+    seen = run(FrameBank((0, 5), 3, gap=2), 100, first=first)
+    assert {t: seen[t] for t in DAVIS} == DAVIS
+
+
+@pytest.mark.parametrize(('annotated', 'expected'), [
+    ((0,), {1: [0], 6: [0, 1, 3, 5], 12: [0, 7, 9, 11]}),
+    ((0, 4), {5: [0, 2, 4], 7: [0, 2, 4, 6], 9: [0, 4, 6, 8]}),
+    ((0, 1, 2, 3), {8: [0, 1, 2, 3, 7]})])
+def test_youtube_rule(annotated, expected):
+    seen = run(FrameBank(recent=4, gap=2, max_items=4), 12, annotated)
+    assert {t: seen[t] for t in expected} == expected
+
+
+def test_short_term_only_forgets_the_annotation():
+    seen = run(FrameBank(recent=3, gap=2, annotated=False), 9)
+    assert seen[1] == [0]
+    assert seen[9] == [4, 6, 8]
+
+
+def test_memory_stays_bounded():
+    bank = FrameBank((0, 5), 3, gap=2)
+    run(bank, 200)
+    assert len(bank.items) == 7  # 0, 5 and the last five
+
+
+def test_read_stacks_in_order():
+    bank = FrameBank((0, 5), 3, gap=2)
+    run(bank, 12)
+    assert bank.read('key', 13).shape == (1, 1, 5, 2, 2)
+    assert bank.read('key', 13)[0, 0, :, 0, 0].tolist() == [0, 5, 8, 10, 12]
+    assert bank.read('label', 13).shape == (1, 1, 1, 5, 2, 2)
+
+
+def test_limit_evicts_the_oldest_and_names_the_option():
+    one = (4 + 4) * 64 * 64
+    bank = FrameBank((0,), 8, max_memory_mb=4 * one / 2**20)
+    run(bank, 9, size=(64, 64))
+    assert sorted(bank.items) == [0, 7, 8, 9]
+    bank = FrameBank((0,), 8, max_memory_mb=one / 2**21)
+    with pytest.raises(ValueError, match='max_memory_mb'):
+        run(bank, 1, size=(64, 64))
+
+
+def test_grow_and_drop():
+    bank = FrameBank()
+    bank.add(0, objects=dict(label=torch.ones(1, 2, 1, 3, 3)))
+    bank.grow(4)
+    assert bank.read('label', 1)[0, :, 0, 0, 0, 0].tolist() == [1, 1, 0, 0]
+    bank.drop([0, 2])
+    assert bank.read('label', 1)[0, :, 0, 0, 0, 0].tolist() == [1, 0]

@@ -1,0 +1,135 @@
+"""MAMP's training input and its propagation on a static video, against closed forms."""
+import numpy as np
+import pytest
+import torch
+
+from mmvos.models import MAMP, ColorReconstructionLoss
+from mmvos.models.losses import color_reconstruction_loss
+from mmvos.models.segmentors import drop_channel
+from mmvos.ops import rgb_to_lab, upsample_half_pixel
+
+
+def propagator(upsample='half_pixel', divisor=4, decimate=1, **memory):
+    """MAMP whose matching copies each cell: what is left is alignment alone."""
+    return MAMP(
+        dict(type='RawColor'), dict(type='LocalMatching', radius=0),
+        memory=dict(type='FrameBank', **memory), motion_estimator=dict(type='ZeroFlow'),
+        upsample=upsample, decimate=decimate, geometry=dict(divisor=divisor, value=0.467)).eval()
+
+
+def disc(radius, size=(480, 854), centre=(240, 400)):
+    y, x = np.ogrid[:size[0], :size[1]]
+    return ((x - centre[1])**2 + (y - centre[0])**2 <= radius**2).astype(np.uint8)
+
+
+def static_ious(model, mask, steps):
+    image = np.full((*mask.shape, 3), 100, np.uint8)
+    session = model.session()
+    session.step(image, mask)
+    ious = []
+    for _ in range(steps):
+        labels = session.step(image)
+        ious.append((labels & mask).sum() / (labels | mask).sum())
+    return ious
+
+
+def test_half_pixel_erodes_a_static_mask():
+    ious = static_ious(propagator(annotated=False), disc(60), 10)
+    assert ious[0] == pytest.approx(0.951, abs=1e-3)
+    assert ious[1] == pytest.approx(0.926, abs=1e-3)
+    assert ious[9] == pytest.approx(0.746, abs=1e-3)
+
+
+@pytest.mark.parametrize(('radius', 'iou'), [(60, 0.9695), (20, 0.8998)])
+def test_kernel_centre_keeps_a_static_mask(radius, iou):
+    ious = static_ious(propagator('kernel_centre', annotated=False), disc(radius), 5)
+    assert ious == pytest.approx([iou] * 5, abs=1e-3)  # ties at exactly 0.5 make the difference
+    assert len(set(ious)) == 1
+
+
+def test_without_padding_the_error_depends_on_the_position():
+    ious = static_ious(propagator(divisor=1, annotated=False), disc(60), 3)
+    assert ious == pytest.approx([0.960] * 3, abs=1e-3)
+
+
+def test_decimation_reads_labels_at_every_eighth_pixel():
+    """Half resolution: a mask made of 8x8 blocks survives kernel-centre up-sampling's samples."""
+    model = propagator(decimate=2, divisor=16)
+    session = model.session()
+    mask = np.zeros((33, 47), np.uint8)
+    mask[8:16, 8:24] = 3
+    session.step(np.zeros((33, 47, 3), np.uint8), mask)
+    label = session.state.banks['frames'].read('label', 1)
+    assert label.shape == (1, 1, 1, 1, 6, 6)
+    assert label[0, 0, 0, 0].nonzero().tolist() == [[1, 1], [1, 2]]
+    assert session.step(np.zeros((33, 47, 3), np.uint8)).shape == (33, 47)
+
+
+def test_drop_channel_example():
+    lab = torch.tensor([0.2, -0.4, 0.6]).view(1, 1, 3, 1, 1).expand(2, 2, 3, 4, 4)
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        out, target = drop_channel(lab)
+        seen.add((tuple(out[0, 0, :, 0, 0].tolist()), target[0, 0, 0, 0, 0].item()))
+        assert (out == out[:1, :1, :, :1, :1]).all()  # one draw for the batch
+    expected = {((0.3, 0, 0.9), -0.4), ((0.3, -0.6, 0), 0.6)}
+    assert {tuple(np.round([*a, b], 5)) for a, b in seen} == {
+        tuple(np.round([*a, b], 5)) for a, b in expected}
+
+
+@pytest.mark.parametrize(('difference', 'loss'),
+                         [(0.01, 0.02), (0.04, 0.32), (0.05, 0.5), (0.1, 1.5), (0.5, 9.5)])
+def test_loss_values(difference, loss):
+    target = torch.rand(2, 1, 3, 3)
+    assert ColorReconstructionLoss()(target + difference, target).item() == pytest.approx(
+        loss, rel=1e-4)
+
+
+def test_loss_refuses_broadcasting():
+    with pytest.raises(ValueError, match='one shape'):
+        color_reconstruction_loss(torch.zeros(1, 2), torch.zeros(2))
+
+
+def test_static_pair_is_reconstructed_from_its_own_cells():
+    """The same frame twice, every cell of another colour: all that is lost is the sampling."""
+    model = MAMP(**{**MAMP.example, 'backbone': dict(type='RawColor', scale=200.),
+                    'reconstruction_head': dict(type='LocalMatching', radius=2)})
+    g = torch.Generator().manual_seed(0)
+    frame = torch.nn.functional.interpolate(torch.rand(2, 3, 8, 8, generator=g), (32, 32))
+    clip = torch.stack([frame, frame], 1)
+    torch.manual_seed(0)
+    loss = model.loss(clip)['loss']
+    torch.manual_seed(0)
+    target = drop_channel(rgb_to_lab(clip.flatten(0, 1)).unflatten(0, (2, 2)))[1][:, 1]
+    expected = color_reconstruction_loss(
+        upsample_half_pixel(target[..., ::4, ::4], (32, 32)), target)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_each_frame_is_encoded_once():
+    model = MAMP(**MAMP.example).eval()
+    calls = []
+    model.backbone.register_forward_hook(lambda *_: calls.append(1))
+    session = model.session()
+    image = np.random.default_rng(0).integers(0, 255, (40, 56, 3), np.uint8)
+    mask = np.zeros((40, 56), np.uint8)
+    mask[10:20, 10:20] = 1
+    for t in range(8):
+        session.step(image, mask if t == 0 else None)
+    assert len(calls) == 8
+
+
+def test_all_zero_scores_are_background():
+    model = propagator()
+    session = model.session()
+    image = np.zeros((16, 16, 3), np.uint8)
+    session.step(image, np.ones((16, 16), np.uint8))
+    bank = session.state.banks['frames']
+    bank.items[0].objects['label'].zero_()
+    assert (session.step(image) == 0).all()
+
+
+def test_unknown_upsampling():
+    with pytest.raises(ValueError, match='half_pixel'):
+        MAMP(**{**MAMP.example, 'upsample': 'nearest'})

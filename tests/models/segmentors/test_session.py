@@ -1,0 +1,105 @@
+"""Sessions: given masks, late objects, ids and sizes."""
+import numpy as np
+import pytest
+import torch
+
+from mmvos.models import FlowPropagation
+from mmvos.models.segmentors import merge_given
+
+
+def copier(**memory):
+    return FlowPropagation(**{**FlowPropagation.example,
+                              **(dict(memory=dict(type='FrameBank', **memory)) if memory else {})})
+
+
+def one_hot(labels, channels):
+    return torch.nn.functional.one_hot(torch.tensor(labels), channels).movedim(-1, 0)[None].float()
+
+
+IMAGE = np.zeros((2, 3, 3), np.uint8)
+
+
+def test_annotation_wins_over_prediction():
+    probs = one_hot([[1, 1, 0], [0, 1, 0]], 2)
+    masks = one_hot([[0, 2, 2], [0, 0, 0]], 3)[:, 1:]
+    merged = merge_given(probs, masks, torch.tensor([[False, True]]))
+    assert merged.argmax(1)[0].tolist() == [[1, 2, 2], [0, 1, 0]]
+    assert torch.equal(merged.sum(1), torch.ones(1, 2, 3))
+
+
+def test_correction_clears_the_old_mask():
+    probs = one_hot([[1, 1, 0], [0, 2, 0]], 3)
+    masks = torch.zeros(1, 2, 2, 3)
+    masks[0, 0, 1, 2] = 1
+    merged = merge_given(probs, masks, torch.tensor([[True, False]]))
+    assert merged.argmax(1)[0].tolist() == [[0, 0, 0], [0, 2, 1]]
+
+
+def test_late_object_enters_the_memory_with_the_others():
+    session = copier().session()
+    assert session.step(IMAGE, np.array([[1, 1, 0], [0, 1, 0]], np.uint8)).tolist() == [
+        [1, 1, 0], [0, 1, 0]]
+    merged = [[1, 2, 2], [0, 1, 0]]
+    assert session.step(IMAGE, np.array([[0, 2, 2], [0, 0, 0]], np.uint8)).tolist() == merged
+    assert session.step(IMAGE).tolist() == merged  # copied from frame 1, which knows both
+
+
+def test_ids_survive():
+    session = copier().session()
+    mask = np.array([[7, 7, 0], [0, 200, 255]], np.uint8)
+    session.step(IMAGE, mask)
+    assert session.ids == [7, 200, 255]
+    assert session.step(IMAGE).tolist() == mask.tolist()
+
+
+def test_frames_before_the_first_object_are_background():
+    session = copier().session()
+    assert (session.step(IMAGE) == 0).all()
+    assert not session.state.banks['frames'].items
+    session.step(IMAGE, {5: np.ones((2, 3), bool)})
+    assert session.state.banks['frames'].start == 1
+    assert (session.step(IMAGE) == 5).all()
+
+
+def test_empty_mask_says_absent():
+    session = copier().session()
+    session.step(IMAGE, np.array([[1, 2, 0], [0, 2, 0]], np.uint8))
+    out = session.step(IMAGE, {2: np.zeros((2, 3), bool)})
+    assert out.tolist() == [[1, 0, 0], [0, 0, 0]]
+
+
+def test_given_masks_come_back_unchanged_at_native_size():
+    rng = np.random.default_rng(0)
+    mask = rng.integers(0, 3, (31, 50)).astype(np.uint8)
+    session = copier().session(size=16)
+    out = session.step(np.zeros((31, 50, 3), np.uint8), mask)
+    assert np.array_equal(out, mask)
+    later = session.step(np.zeros((31, 50, 3), np.uint8))
+    assert later.shape == (31, 50)
+    assert session.state.banks['frames'].read('mask', 2).shape[-2:] == (16, 26)
+
+
+def test_dropped_object_is_gone():
+    session = copier().session()
+    session.step(IMAGE, np.array([[1, 2, 0], [0, 2, 3]], np.uint8))
+    session.state.drop([1])
+    session.ids.remove(2)
+    assert session.step(IMAGE).tolist() == [[1, 0, 0], [0, 0, 3]]
+
+
+@pytest.mark.parametrize(('image', 'masks', 'message'), [
+    (np.zeros((2, 3)), None, 'image should be'),
+    (np.zeros((2, 3, 3)), None, 'uint8'),
+    (IMAGE, np.zeros((3, 3), np.uint8) + 1, 'size of its frame'),
+    (IMAGE, np.full((2, 3), 256), '1-255'),
+    (IMAGE, {0: np.zeros((2, 3), bool)}, '1-255')])
+def test_bad_input(image, masks, message):
+    with pytest.raises(ValueError, match=message):
+        copier().session().step(image, masks)
+
+
+def test_frames_of_another_size():
+    session = copier().session()
+    session.step(IMAGE)
+    with pytest.raises(ValueError, match='new session'):
+        session.step(np.zeros((4, 4, 3), np.uint8))

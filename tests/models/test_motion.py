@@ -1,0 +1,52 @@
+"""Motion estimators without weights, on exact synthetic motion."""
+import numpy as np
+import pytest
+import torch
+
+from mmvos.datasets.synthetic import SyntheticVideo
+from mmvos.models import DISFlow, ZeroFlow
+from mmvos.structures import Frame
+
+
+def frame(image, index=0):
+    return Frame(index, torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)
+
+
+@pytest.mark.parametrize('scale', [1, 2])
+def test_dis_finds_the_exact_flow(scale):
+    """End-point error against rendered flow, in cells; zero motion would score the motion."""
+    video = SyntheticVideo(3, 0, length=8, size=(128, 192), num_objects=1)
+    dis = DISFlow(stride=4, scale=scale)
+    query, ref = frame(video.read(4), 4), frame(video.read(2), 2)
+    flow = dis(query, dis.encode(ref)[:, :, None], [2])[0, 0].permute(1, 2, 0).numpy()
+    truth = video.flow(4, 2)[::4, ::4] / 4
+    seen = video.visible(4, 2)[::4, ::4]
+    error = np.linalg.norm(flow - truth, axis=-1)[seen]
+    motion = np.linalg.norm(truth, axis=-1)[seen]
+    assert flow.shape == (32, 48, 2)
+    assert np.median(error) < 0.2
+    assert error.mean() < 0.5 * motion.mean()
+
+
+def test_dis_stacks_references():
+    g = np.random.default_rng(0)
+    images = [g.integers(0, 255, (40, 56, 3), np.uint8) for _ in range(3)]
+    dis = DISFlow()
+    codes = torch.stack([dis.encode(frame(image)) for image in images[1:]], 2)
+    both = dis(frame(images[0]), codes, [1, 3])
+    assert both.shape == (1, 2, 2, 10, 14)
+    for i in range(2):
+        assert torch.equal(both[:, i:i + 1], dis(frame(images[0]), codes[:, :, i:i + 1], [1]))
+
+
+def test_zero_flow():
+    zero = ZeroFlow(stride=4)
+    f = Frame(1, torch.zeros(2, 3, 33, 47))
+    out = zero(f, torch.stack([zero.encode(f)] * 3, -3), [1, 2, 3])
+    assert out.shape == (2, 3, 2, 9, 12)
+    assert (out == 0).all()
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match='preset'):
+        DISFlow(preset='best')

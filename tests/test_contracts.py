@@ -1,0 +1,31 @@
+"""Every registered class, built from its `example`, keeps the contracts of its part."""
+import pytest
+
+from mmvos.testing import contract_cases, registered
+
+# what these need cannot stand in a class attribute: files, an optimizer, a dataset
+WITHOUT_EXAMPLE = {'BF16OptimWrapper', 'ClipSampler', 'DAVIS', 'SampleMultiStepLR', 'VideoFolder',
+                   'YouTubeVOS'}
+CLASSES = registered()
+
+
+def case_id(value):
+    return value.__name__.removeprefix('check_')
+
+
+def test_registries_hold_what_configs_name():
+    assert {'MAMP', 'FrameBank', 'DISFlow', 'PackClip', 'DAVISMetric'} <= set(CLASSES)
+
+
+@pytest.mark.parametrize('name', sorted(CLASSES))
+def test_has_example(name):
+    example = getattr(CLASSES[name], 'example', '(missing)')
+    if name in WITHOUT_EXAMPLE:
+        assert example is None
+    else:
+        assert isinstance(example, dict)
+
+
+@pytest.mark.parametrize(('cls', 'check'), contract_cases(CLASSES, WITHOUT_EXAMPLE), ids=case_id)
+def test_contract(cls, check):
+    check(cls)
