@@ -4,15 +4,24 @@
 locations hold nothing of ours; a Runner asks for them in the default scope.
 """
 from mmengine import registry as engine
-from mmengine.registry import Registry
+from mmengine.registry import Registry, build_model_from_cfg
+from torch import nn
 
 
-def _child(parent: Registry, *locations: str) -> Registry:
-    return Registry(parent.name, scope='mmvos', parent=parent, locations=list(locations))
+def build_part(cfg: dict | nn.Module, registry: Registry, default_args: dict | None = None
+               ) -> nn.Module:
+    """Build a part of a model from its config; a module that is built already stays as it is."""
+    if isinstance(cfg, nn.Module):
+        return cfg
+    return build_model_from_cfg(cfg, registry, default_args)
+
+
+def _child(parent: Registry, *locations: str, **kwargs) -> Registry:
+    return Registry(parent.name, scope='mmvos', parent=parent, locations=list(locations), **kwargs)
 
 
 # segmentors, backbones, matching heads, memory managers, motion estimators, losses
-MODELS = _child(engine.MODELS, 'mmvos.models')
+MODELS = _child(engine.MODELS, 'mmvos.models', build_func=build_part)
 DATASETS = _child(engine.DATASETS, 'mmvos.datasets')
 DATA_SAMPLERS = _child(engine.DATA_SAMPLERS, 'mmvos.datasets.samplers')
 TRANSFORMS = _child(engine.TRANSFORMS, 'mmvos.datasets.transforms')

@@ -132,7 +132,9 @@ class VOSInferencer:
         given = {} if masks is None else read_given(masks, video, mask_palette)
         names, pngs = list(video.frame_names), []
         with ExitStack() as stack:
-            writer = out_dir and stack.enter_context(result_writer(out_dir, video))
+            writer = None
+            if out_dir is not None:
+                writer = stack.enter_context(result_writer(out_dir, video))
             frames = stack.enter_context(closing(self._segment(video, given)))
             for image, labels in _counted(frames, video.name, len(names), shown=progress):
                 pngs.append(encode_mask(labels))

@@ -14,7 +14,8 @@ class DAVIS(VideoDataset):
     """Videos of a split; the model sees the first frame's mask.
 
     Layout: JPEGImages/<resolution>/<video>/*.jpg, Annotations/<resolution>/<video>/*.png and
-    ImageSets/<year>/<split>.txt under `data_root`. DAVIS-2016 has one object per video: its ids are merged.
+    ImageSets/<year>/<split>.txt under `data_root`. DAVIS-2016 has one object per video: its ids
+    are merged.
 
     Args:
         data_root: Folder of the data.

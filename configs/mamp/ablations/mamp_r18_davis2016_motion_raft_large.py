@@ -2,4 +2,5 @@
 _base_ = ['../mamp_r18_davis2016.py']
 
 model = dict(
-    motion_estimator=dict(type='RAFT', variant='large', checkpoint='raft-sintel.pth', _delete_=True))
+    motion_estimator=dict(
+        type='RAFT', variant='large', checkpoint='raft-sintel.pth', _delete_=True))
