@@ -101,18 +101,28 @@ class MAMP(VideoSegmentor):
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Log of the propagated scores (B,K+1,H,W); all-zero scores are background."""
         bank, now = state.banks['frames'], frame.index
-        objects = bank.read('label', now)
+        objects, exists = bank.read('label', now), bank.read('exists', now)
         background = 1 - objects.sum(1, keepdim=True)
-        scores = self.matching_head(
-            self.features(frame), bank.read('key', now),
-            torch.cat([background, objects], 1), self.offset(frame, bank))
-        scores = self.upsample(scores.flatten(1, 2), frame.image.shape[-2:])
+        late = not bool(exists.all())
+        if late:  # one channel of background per reference
+            refs = torch.eye(objects.shape[3], device=objects.device)[:, None, :, None, None]
+            background = background * refs
+        scores = self.matching_head(self.features(frame), bank.read('key', now),
+                                    torch.cat([background, objects], 1), self.offset(frame, bank))
+        scores = scores.flatten(1, 2)
+        if late:
+            scores = share_unknown(scores[:, :len(refs)], scores[:, len(refs):],
+                                   exists.flatten(2))
+        scores = self.upsample(scores, frame.image.shape[-2:])
         floor = torch.full_like(scores, 1e-8)
         floor[:, 0] = 2e-8
         return (scores + floor).log()
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
-        """Store features, hard labels at the kernel centres and the motion code."""
+        """Store features, hard labels at the kernel centres and the motion code.
+
+        'exists' becomes 0 for objects that are given later: to this frame they are unknown.
+        """
         stride = self.backbone.stride * self.decimate
         channel = probs.argmax(1, keepdim=True)[..., ::stride, ::stride]
         objects = torch.arange(1, probs.shape[1], device=probs.device)[:, None, None]
@@ -120,7 +130,8 @@ class MAMP(VideoSegmentor):
         motion = self.motion_estimator.code(self.view(frame))
         state.banks['frames'].add(
             frame.index, shared=dict(key=self.features(frame), motion=motion),
-            objects=dict(label=label), permanent=frame.given is not None)
+            objects=dict(label=label, exists=torch.ones_like(label[..., :1, :1])),
+            permanent=frame.given is not None)
 
     def view(self, frame: Frame) -> Frame:
         """The frame as the network sees it, decimated."""
@@ -160,3 +171,27 @@ def drop_channel(lab: Tensor) -> tuple[Tensor, Tensor]:
     keep = lab.new_full((3, 1, 1), 1.5)
     keep[channel] = 0
     return lab * keep, lab[:, :, channel:channel + 1]
+
+
+def share_unknown(background: Tensor, objects: Tensor, exists: Tensor) -> Tensor:
+    """Settle what references say that are older than an object.
+
+    "Background" there may be an object that nobody had pointed at yet; counted as background it
+    would outvote the annotation. The weight of such votes is shared between background and the
+    younger objects in proportion to what the references say that know them; a small share of
+    background decides where those say nothing. The released code counts it as background.
+
+    Args:
+        background: (B,T,h,w) weight of background in each reference.
+        objects: (B,K,h,w) weight of each object.
+        exists: (B,K,T), 0 where the reference is older than the object.
+
+    Returns:
+        (B,K+1,h,w) with the same sum.
+    """
+    unknown = 1 - exists[..., None, None]  # B,K,T,1,1
+    informed = (unknown.sum(1) == 0).to(background.dtype)  # B,T,1,1
+    certain = (background * informed).sum(1, keepdim=True) + 0.05
+    share = background / (certain + (unknown * objects[:, :, None]).sum(1))  # B,T,h,w
+    objects = objects + objects * (unknown * share[:, None]).sum(2)
+    return torch.cat([(certain * share).sum(1, keepdim=True), objects], 1)

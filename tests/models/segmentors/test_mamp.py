@@ -6,6 +6,7 @@ import torch
 from mmvos.models import MAMP, ColorReconstructionLoss
 from mmvos.models.losses import color_reconstruction_loss
 from mmvos.models.segmentors import drop_channel
+from mmvos.models.segmentors.mamp import share_unknown
 from mmvos.ops import rgb_to_lab, upsample_half_pixel
 
 
@@ -133,3 +134,27 @@ def test_all_zero_scores_are_background():
 def test_unknown_upsampling():
     with pytest.raises(ValueError, match='half_pixel'):
         MAMP(**{**MAMP.example, 'upsample': 'nearest'})
+
+
+def test_late_object_survives_references_that_did_not_know_it():
+    """A static scene: five references know the object as background, one as an object."""
+    model = propagator('kernel_centre', anchors=(0, 5), recent=3, gap=2)
+    session, image = model.session(), np.full((64, 96, 3), 100, np.uint8)
+    first, late = disc(8, (64, 96), (32, 20)), disc(12, (64, 96), (32, 60)) * 2
+    for t in range(9):
+        labels = session.step(image, first if t == 0 else late if t == 6 else None)
+    for k, mask in ((1, first), (2, late)):
+        union = ((labels == k) | (mask == k)).sum()
+        assert ((labels == k) & (mask == k)).sum() / union > 0.75
+
+
+def test_shares_of_unknown_background_by_hand():
+    """Reference 0 does not know object 1 (of 0, 1): its vote is split 0.05+0.2 : 0.3."""
+    background = torch.tensor([0.4, 0.2]).view(1, 2, 1, 1)
+    objects = torch.tensor([0.1, 0.3]).view(1, 2, 1, 1)
+    exists = torch.tensor([[1., 1.], [0., 1.]])[None]
+    out = share_unknown(background, objects, exists).flatten()
+    share = 0.4 / 0.55
+    expected = [0.25 * share + 0.25 * 0.2 / 0.25, 0.1, 0.3 + 0.3 * share]
+    assert out.tolist() == pytest.approx(expected)
+    assert out.sum().item() == pytest.approx(1)
