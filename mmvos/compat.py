@@ -1,10 +1,16 @@
 """The one file that knows versions of the engine, torch and NumPy."""
 import pickle
+import re
+import struct
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from mmengine.runner import checkpoint as engine_checkpoint
+
+# What the restricted unpickler raises for forbidden, damaged and foreign files.
+_REFUSED = (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, AttributeError, TypeError,
+            ValueError, OverflowError, AssertionError, struct.error)
 
 
 def safe_globals():
@@ -32,11 +38,14 @@ def load_checkpoint_file(path, map_location='cpu') -> dict:
     try:
         with safe_globals():
             return torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except _REFUSED as error:
+        # PyTorch's own text advises to load the file without protection.
+        asked = re.search(r'GLOBAL (\S+)', str(error))
+        reason = (f'it asks to run or build {asked[1]}, expected tensors and plain values only'
+                  if asked else 'it is damaged or no checkpoint')
         raise ValueError(
-            f'checkpoint {path} was refused: expected tensors and plain values, got: {reason}. '
-            'Ask its author for a state dict saved with torch.save(model.state_dict())') from None
+            f'checkpoint {path} was refused: {reason}; ask its author for a state dict saved with '
+            'torch.save(model.state_dict(), path)') from None
 
 
 def register_safe_loader() -> None:

@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
                         help='bf16: convolutions in bfloat16')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V',
                         help='change entries of the config: test_dataloader.dataset.data_root=...')
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def build_runner(args: argparse.Namespace) -> Runner:

@@ -26,8 +26,8 @@ train_dataloader = dict(
             dict(type='RandomFlipClip'),
             dict(type='PackClip'),
         ]))
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1400, val_interval=10**9)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=1100, val_interval=10**9)
 optim_wrapper = dict(type='BF16OptimWrapper', optimizer=dict(type='Adam', lr=1e-3))
 # The paper halves the rate four times between 17 % and 42 % of its schedule; a short one later
 param_scheduler = dict(
-    type='SampleMultiStepLR', milestones=(7600, 9200, 10400), samples_per_step=8)
+    type='SampleMultiStepLR', milestones=(6000, 7200, 8000), samples_per_step=8)

@@ -3,6 +3,6 @@ test_dataloader = dict(
     batch_size=1,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type='SyntheticVOS', num_videos=5, length=40, size=(240, 432), seed=0))
+    dataset=dict(type='SyntheticVOS', num_videos=5, length=24, size=(240, 432), seed=0))
 test_evaluator = dict(type='DAVISMetric')
 test_cfg = dict()

@@ -1,0 +1,99 @@
+"""The command lines: the same masks on every run, PNGs that score the same, clear refusals."""
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmvos.apis import exit_with_message
+from mmvos.datasets import SyntheticVOS
+from mmvos.evaluation.functional import boundary_accuracy, mean_recall_decay, region_similarity
+from mmvos.io import read_mask
+from mmvos.models import MAMP
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/mamp/mamp_r18_synthetic.py'
+SMALL = ['test_dataloader.dataset.num_videos=2', 'test_dataloader.dataset.length=6',
+         'test_dataloader.dataset.size=(48,64)', 'test_evaluator.num_workers=0',
+         'model.matching_head.radius=3', 'log_level=WARNING']
+
+
+def run(tool, *arguments, monkeypatch):
+    """Run tools/<tool>.py in this process as the shell would."""
+    spec = importlib.util.spec_from_file_location(f'tool_{tool}', ROOT / f'tools/{tool}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(sys, 'argv', [f'tools/{tool}.py', *map(str, arguments)])
+    exit_with_message(module.main)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    path = tmp_path / 'weights.pth'
+    torch.save(MAMP(**MAMP.example).state_dict(), path)
+    return path
+
+
+def pngs(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*.png')}
+
+
+def test_masks_are_bitwise_the_same_on_every_run(weights, tmp_path, monkeypatch):
+    found = []
+    for name, workers in (('a', 0), ('b', 0), ('c', 2)):
+        run('test', CONFIG, weights, '--work-dir', tmp_path / 'wd' / name, '--out', tmp_path / name,
+            '--cfg-options', *SMALL, f'test_dataloader.num_workers={workers}',
+            monkeypatch=monkeypatch)
+        found.append(pngs(tmp_path / name))
+    assert len(found[0]) == 12
+    assert found[0] == found[1] == found[2]
+
+
+def test_pngs_score_what_the_test_printed(weights, tmp_path, monkeypatch):
+    run('test', CONFIG, weights, '--work-dir', tmp_path / 'wd', '--out', tmp_path / 'out',
+        '--cfg-options', *SMALL, monkeypatch=monkeypatch)
+    logged = [json.loads(file.read_text()) for file in (tmp_path / 'wd').glob('*/*.json')][0]
+    data = SyntheticVOS(num_videos=2, length=6, size=(48, 64), seed=0)
+    scores = []
+    for video in data.videos:
+        labels = np.stack([video.labels(t) for t in range(6)])
+        pred = np.stack([read_mask(tmp_path / 'out' / video.name / f'{t:05d}.png')
+                         for t in range(6)])
+        for key, start in enumerate(video.starts, 1):
+            frames = slice(max(1, start + 1), 5)
+            pair = pred[frames] == key, labels[frames] == key
+            scores.append([mean_recall_decay(f(*pair))[0]
+                           for f in (region_similarity, boundary_accuracy)])
+    assert [logged['J'], logged['F']] == pytest.approx(np.mean(scores, 0).tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize(('tool', 'arguments', 'message'), [
+    ('test', ['nowhere.py'], 'does not exist'),
+    ('train', [ROOT / 'README.md'], 'should be a .py file'),
+    ('train', [ROOT / 'configs/mamp/mamp_r18_davis2016.py'], 'tools/test.py'),
+    ('train', [ROOT / 'configs/mamp/mamp_r18_clips.py', '--cfg-options',
+               "train_dataloader.dataset.source.roots=['nowhere']"], 'roots'),
+    ('test', [ROOT / 'configs/baselines/dis_davis2016.py', '--cfg-options',
+              'test_dataloader.dataset.data_root=nowhere'], 'https://davischallenge.org'),
+    ('test', [CONFIG, '--cfg-options', *SMALL], 'mamp_r18'),
+    ('test', [CONFIG, 'mamp_r81', '--cfg-options', *SMALL], 'did you mean mamp_r18')])
+def test_mistakes_are_one_line_and_exit_2(tool, arguments, message, tmp_path, monkeypatch, capfd):
+    with pytest.raises(SystemExit) as caught:
+        run(tool, arguments[0], '--work-dir', tmp_path, *arguments[1:], monkeypatch=monkeypatch)
+    assert caught.value.code == 2
+    errors = [line for line in capfd.readouterr().err.splitlines() if line.startswith('error: ')]
+    assert len(errors) == 1
+    assert message in errors[0]
+
+
+def test_unwritable_output(weights, tmp_path, monkeypatch, capfd):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(SystemExit) as caught:
+        run('test', CONFIG, weights, '--work-dir', tmp_path / 'wd', '--out', tmp_path / 'file/out',
+            '--cfg-options', *SMALL, monkeypatch=monkeypatch)
+    assert caught.value.code == 2
+    assert 'choose another output folder' in capfd.readouterr().err
