@@ -1,4 +1,5 @@
 """An installed mmvos works from another folder, with its configs and weights."""
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ def test_installed_package_segments_a_video_from_another_folder(tmp_path):
             "result = VOSInferencer('mamp_r18')('video.mp4', 'mask.png', 'out', progress=False);"
             'print(len(result.masks))')
     out = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, text=True, check=True,
-                         capture_output=True, env={'PYTHONPATH': str(site), 'PATH': '/usr/bin:/bin'})
+                         capture_output=True, env={**os.environ, 'PYTHONPATH': str(site)})
     lines = out.stdout.split('\n')
     assert Path(lines[0]).is_relative_to(site)
     assert lines[1] == '4'

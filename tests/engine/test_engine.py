@@ -70,8 +70,8 @@ def test_epoch_cuts_groups_that_do_not_overlap():
 def test_gaps_follow_their_probabilities():
     setup()
     data = clips(gaps=(2, 5), gap_probs=(.25, .75))
-    gaps = [frames[1] - frames[0] for seed in range(400)
-            for frames in {v: f for v, f in data.epoch(np.random.default_rng(seed))}.values()]
+    rng = np.random.default_rng(0)
+    gaps = [frames[1] - frames[0] for _ in range(400) for frames in dict(data.epoch(rng)).values()]
     assert np.mean(np.array(gaps) == 5) == pytest.approx(.75, abs=.05)
 
 
