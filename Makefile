@@ -5,7 +5,6 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 DEMO := work_dirs/demo
-WEIGHTS := $(firstword $(wildcard checkpoints/mamp_r18_*.pth))
 # One thread per worker: the workers already use every core.
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist worksteal
 
@@ -34,7 +33,7 @@ $(STAMP): setup.py requirements/runtime.txt requirements/engine.txt requirements
 
 demo: venv
 	@mkdir -p $(DEMO)
-	@$(RUN) tools/test.py configs/mamp/mamp_r18_synthetic.py $(WEIGHTS) --work-dir $(DEMO)/test
+	@$(RUN) tools/test.py configs/mamp/mamp_r18_synthetic.py mamp_r18 --work-dir $(DEMO)/test
 	@$(RUN) demo/render_synthetic.py $(DEMO)/input
 	@$(RUN) demo/video_demo.py $(DEMO)/input/video.mp4 $(DEMO)/input/mask.png --out $(DEMO)
 	@echo 'demo video: $(DEMO)/overlay.mp4, contact sheet: $(DEMO)/contact_sheet.png'

@@ -66,9 +66,15 @@ def load_checkpoint_file(path, map_location='cpu') -> dict:
 
 
 def register_safe_loader() -> None:
-    """Make MMEngine read local checkpoints through `load_checkpoint_file`.
+    """Make MMEngine read local checkpoints through `load_checkpoint_file` and refuse remote ones.
 
-    Its own loader falls back to unrestricted unpickling, which runs whatever a file asks for.
+    Its own loaders fall back to unrestricted unpickling, which runs whatever a file asks for.
     """
-    engine_checkpoint.CheckpointLoader.register_scheme(
-        prefixes='', loader=load_checkpoint_file, force=True)
+    loader = engine_checkpoint.CheckpointLoader
+    for prefix in [prefix for prefix in loader._schemes if prefix]:
+        loader.register_scheme(prefixes=prefix, loader=_refuse_remote, force=True)
+    loader.register_scheme(prefixes='', loader=load_checkpoint_file, force=True)
+
+
+def _refuse_remote(path, map_location=None):
+    raise ValueError(f'checkpoint {path} is not a local file; download it and give its path')

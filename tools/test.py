@@ -27,6 +27,9 @@ def parse_args() -> argparse.Namespace:
 def build_runner(args: argparse.Namespace) -> Runner:
     """Runner with its weights loaded."""
     cfg = load_config(args.config, args.cfg_options)
+    if cfg.get('test_dataloader') is None:
+        raise ValueError(f'{args.config} has no test_dataloader; test with another config of the '
+                         'method: configs/mamp/mamp_r18_davis2016.py, say')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         cfg.pop(key, None)

@@ -3,7 +3,7 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmvos.apis import exit_with_message, load_config, setup
 
@@ -27,7 +27,11 @@ def main() -> None:
     if cfg.get('train_dataloader') is None:
         raise ValueError(f'{args.config} has no train_dataloader; it is for tools/test.py')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
-    cfg.resume = args.resume
+    if args.resume:
+        if find_latest_checkpoint(cfg.work_dir) is None:
+            raise FileNotFoundError(f'nothing to resume: no checkpoint in {cfg.work_dir}; give the '
+                                    '--work-dir of the run, or leave --resume out')
+        cfg.resume = True
     Runner.from_cfg(cfg).train()
 
 

@@ -11,8 +11,8 @@ model = dict(
     motion_estimator=dict(type='DISFlow'),
     reconstruction_head=dict(type='LocalMatching', radius=6),
     loss=dict(type='ColorReconstructionLoss', scale=20.),
-    decimate=2,
-    geometry=dict(divisor=16, value=0.467))
+    late_objects='background',  # as released
+    geometry=dict(divisor=16, value=0.467, decimate=2))
 
 # https://youtube-vos.org: data_root holds train_all_frames/JPEGImages and valid/
 train_dataloader = dict(

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from ..compat import register_safe_loader
+from ..io.files import REMEDIES
 from ..plugins import load_plugins
 
 
@@ -40,10 +41,17 @@ def exit_with_message(main: Callable[[], None]) -> None:
     try:
         main()
     except (ValueError, OSError) as error:
-        message = str(error) if not isinstance(error, OSError) or error.errno is None else (
-            f'{error.strerror}: {error.filename}')
-        print(f'error: {message}', file=sys.stderr)
+        print(f'error: {_one_line(error)}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(130)
+
+
+def _one_line(error: ValueError | OSError) -> str:
+    """What happened and what mends it."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return ' '.join(str(error).split('\n'))
+    where = f' {error.filename}' if error.filename else ''
+    remedy = REMEDIES.get(error.errno, 'check the path and its permissions')
+    return f'{error.strerror}{":" if where else ""}{where}; {remedy}'

@@ -29,6 +29,7 @@ class Frame:
         self.masks = masks
         self.given = given
         self.valid = valid
+        self.introduces = False  # True once `step` saw that objects appear here for the first time
         self._cache: dict[str, Any] = {}
 
     def cached(self, name: str, compute: Callable[[], Any]) -> Any:

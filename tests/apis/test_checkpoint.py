@@ -4,9 +4,10 @@ import pickle
 
 import pytest
 import torch
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from mmvos.apis import load_weights
+from mmvos.apis import load_weights, setup
 from mmvos.models import RAFT, ZeroFlow
 
 
@@ -107,3 +108,11 @@ def test_not_a_checkpoint(tmp_path):
 def test_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match='does not exist'):
         load_weights(Net(), tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('path', ['http://localhost/x.pth', 'open-mmlab://x', 'torchvision://x'])
+def test_remote_checkpoints_are_refused(path):
+    """MMEngine's loaders for these unpickle anything."""
+    setup()
+    with pytest.raises(ValueError, match='not a local file'):
+        CheckpointLoader.load_checkpoint(path)

@@ -79,6 +79,8 @@ def test_pngs_score_what_the_test_printed(weights, tmp_path, monkeypatch):
                "train_dataloader.dataset.source.roots=['nowhere']"], 'roots'),
     ('test', [ROOT / 'configs/baselines/dis_davis2016.py', '--cfg-options',
               'test_dataloader.dataset.data_root=nowhere'], 'https://davischallenge.org'),
+    ('test', [ROOT / 'configs/mamp/mamp_r18_clips.py', 'mamp_r18'], 'no test_dataloader'),
+    ('train', [ROOT / 'configs/mamp/mamp_r18_clips.py', '--resume'], 'nothing to resume'),
     ('test', [CONFIG, '--cfg-options', *SMALL], 'mamp_r18'),
     ('test', [CONFIG, 'mamp_r81', '--cfg-options', *SMALL], 'did you mean mamp_r18')])
 def test_mistakes_are_one_line_and_exit_2(tool, arguments, message, tmp_path, monkeypatch, capfd):

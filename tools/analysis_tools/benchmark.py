@@ -105,14 +105,14 @@ def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path) -> di
     """Seconds per frame of each stage after the warm-up."""
     device = model.data_preprocessor.device
     video, mask = render(args, folder)
-    timer, session, frames = StageTimer(device), model.session(), video.frames()
+    timer, session = StageTimer(device), model.session()
     timer.wrap(model)
     for index in range(args.frames):
         if index == min(args.warm_up, args.frames - 1):
             timer.seconds.clear()
             first = index
         with timer.stage('decode'):
-            image = next(frames)
+            image = video.read(index)
         with timer.stage('other'):
             labels = session.step(image, mask if index == 0 else None)
         with timer.stage('write'):
@@ -140,6 +140,8 @@ def peak_mib() -> float:
 def main() -> None:
     """Measure and print."""
     args = parse_args()
+    if min(args.frames, args.objects, args.height, args.width) < 1:
+        raise ValueError('--frames, --objects, --height and --width should be 1 or more')
     setup()
     model = MODELS.build(load_config(args.config).model).eval()
     if args.checkpoint:

@@ -1,6 +1,7 @@
 """A progress bar that counts frames."""
 from __future__ import annotations
 
+import atexit
 import time
 
 import numpy as np
@@ -30,7 +31,7 @@ def frame_progress() -> Progress:
 
 @HOOKS.register_module()
 class FrameProgressHook(Hook):
-    """Count frames while testing, show the time left and report s/frame in the metrics."""
+    """Count frames while testing, show the time left and log s/frame."""
 
     example: dict = {}
 
@@ -43,11 +44,15 @@ class FrameProgressHook(Hook):
     def before_test(self, runner: Runner) -> None:
         """Start the bar and listen to the model."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.listeners = [*model.listeners, self.on_frame]
-        total = sum(len(video) for video in runner.test_dataloader.dataset.videos)
+        model.listeners = [listener for listener in model.listeners if listener != self.on_frame]
+        model.listeners.append(self.on_frame)
+        self.frames, self.seconds = 0, 0.
+        videos = getattr(runner.test_dataloader.dataset, 'videos', None)
+        total = None if videos is None else sum(len(video) for video in videos)
         self.progress = frame_progress()
         self.task = self.progress.add_task('test', total=total, pace='')
         self.progress.start()
+        atexit.register(self.progress.stop)  # a test that fails must give the cursor back
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None
                          ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...io import atomic_write
+from ...io import atomic_write, make_dir
 from ...registry import HOOKS
 
 
@@ -22,6 +22,10 @@ class MaskWriterHook(Hook):
 
     def __init__(self, out_dir: str) -> None:
         self.out_dir = Path(out_dir)
+
+    def before_test(self, runner: Runner) -> None:
+        """Find out now, not after the first video, whether the folder can be made."""
+        make_dir(self.out_dir)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None,
                         outputs: list | None = None) -> None:

@@ -76,7 +76,7 @@ class LocalMatching(BaseModule):
 
     def _match_row(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """One row of tiles: (B,C,ty,W), (B,C,T,ty+2R,W+2R), (B,V,T,ty+2R,W+2R) -> (B,V,ty,W)."""
-        batch, channels, ty, width = query.shape
+        ty, width = query.shape[2:]
         logits = self._windows(self._correlate(query, keys))
         if self.topk is None or self.topk >= logits.shape[-1]:
             return self._read_all(logits.softmax(-1), values, ty, width)
@@ -86,7 +86,7 @@ class LocalMatching(BaseModule):
     def _correlate(self, query: Tensor, keys: Tensor) -> Tensor:
         """Every query of a tile with every key of its block: (B,n,ty*tx,T,ty+2R,tx+2R)."""
         (ty, tx), r = TILE, self.radius
-        batch, channels, num_refs = keys.shape[:3]
+        num_refs = keys.shape[2]
         tiles = query.unflatten(3, (-1, tx)).permute(0, 3, 2, 4, 1).flatten(2, 3)
         blocks = keys.unfold(4, tx + 2 * r, tx).permute(0, 4, 1, 2, 3, 5).flatten(3)
         logits = torch.matmul(tiles, blocks)

@@ -27,7 +27,7 @@ class MemoryItem:
 class MemoryManager(ABC):
     """Keeps tensors of past frames in bounded memory; a policy says which a read sees.
 
-    One manager serves one batch of videos. Frame indices count from the first memorised frame.
+    One manager serves one batch of videos. `start` is the index of the first memorised frame.
 
     Args:
         max_memory_mb: Limit in MiB; the oldest item that is not permanent goes first.

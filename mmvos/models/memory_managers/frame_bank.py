@@ -23,7 +23,7 @@ class FrameBank(MemoryManager):
         recent: Number of recent frames: t-1, t-1-gap, t-1-2*gap, ...
         gap: Distance of recent frames.
         annotated: Keep annotated frames for ever and read them always.
-        max_items: Limit of a read; the oldest recent frames go first, the newest never. None: off.
+        max_items: Recent frames fill a read up to this number, t-1 even beyond it. None: off.
         max_memory_mb: See `MemoryManager`.
     """
 
@@ -33,9 +33,10 @@ class FrameBank(MemoryManager):
                  annotated: bool = True, max_items: int | None = None,
                  max_memory_mb: float = 1024) -> None:
         super().__init__(max_memory_mb)
-        if recent < 0 or gap < 1 or not (anchors or recent):
-            raise ValueError('FrameBank needs anchors or recent >= 1, and gap >= 1; '
-                             f'got anchors={tuple(anchors)}, recent={recent}, gap={gap}')
+        if recent < 0 or gap < 1 or not (recent or annotated or 0 in anchors):
+            raise ValueError('FrameBank needs something to read on the second frame: recent >= 1, '
+                             'annotated=True or anchor 0; and gap >= 1; got '
+                             f'anchors={tuple(anchors)}, recent={recent}, gap={gap}')
         self.anchors = tuple(anchors)
         self.recent = recent
         self.gap = gap
@@ -44,18 +45,16 @@ class FrameBank(MemoryManager):
 
     def add(self, index: int, *, permanent: bool = False,
             **tensors: dict[str, Tensor] | None) -> None:
-        """See `MemoryManager.add`; `permanent` marks annotated frames."""
-        super().add(index, permanent=permanent and self.annotated, **tensors)
-
-    def _is_anchor(self, index: int) -> bool:
-        assert self.start is not None
-        return self.items[index].permanent or index - self.start in self.anchors
+        """See `MemoryManager.add`; `permanent` marks annotated frames, anchors join them."""
+        age = 0 if self.start is None else index - self.start
+        keep = age in self.anchors or (permanent and self.annotated)
+        super().add(index, permanent=keep, **tensors)
 
     def indices(self, now: int) -> list[int]:
         """Sorted indices that frame `now` reads."""
         past = [index for index in self.items if index < now]
-        seen = {index for index in past if self._is_anchor(index)}
-        room = self.recent if self.max_items is None else max(1, self.max_items - len(seen))
+        seen = {index for index in past if self.items[index].permanent}
+        room = self.recent if self.max_items is None else self.max_items - len(seen)
         for step in range(self.recent):
             index = now - 1 - step * self.gap
             if index in seen or index not in past:
@@ -67,6 +66,5 @@ class FrameBank(MemoryManager):
         return sorted(seen)
 
     def needed(self, index: int, now: int) -> bool:
-        """Anchors always; a recent frame until it falls out of the last window."""
-        reach = 1 + (self.recent - 1) * self.gap
-        return self._is_anchor(index) or (self.recent > 0 and index > now - reach)
+        """A recent frame, until it falls out of the last window."""
+        return self.recent > 0 and index > now - 1 - (self.recent - 1) * self.gap

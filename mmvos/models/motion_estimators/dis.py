@@ -52,7 +52,7 @@ class DISFlow(MotionEstimator):
         return (grey * 255).round().byte().cpu()
 
     def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int]) -> Tensor:
-        """Flow of each (query, reference) pair, averaged over the pixels of a cell."""
+        """Flow of each (query, reference) pair, read at the kernel centre of each cell."""
         query = self.code(frame)[:, 0].numpy()
         refs = ref_codes[:, 0].cpu().numpy()
         # one DIS object per call: it keeps buffers and is not safe to share

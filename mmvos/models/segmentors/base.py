@@ -26,7 +26,7 @@ class VideoSegmentor(BaseModel):
 
         predict > VOSSession.step > step > segment     logits of this frame
                                          > memorize    the only writer of the state
-        loss > (method, or unrolling step over the clip)
+        loss > the method's own
 
     Args:
         geometry: Arguments of `Geometry`, applied to frames and masks before the network sees
@@ -72,6 +72,7 @@ class VideoSegmentor(BaseModel):
             batch, _, height, width = frame.image.shape
             probs = frame.image.new_ones(batch, 1, height, width)
         if frame.masks is not None:
+            frame.introduces = frame.valid.shape[1] > state.num_objects
             state.grow(frame.valid)
             probs = merge_given(probs, frame.masks, frame.given)
         if state.num_objects:

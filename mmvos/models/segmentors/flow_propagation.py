@@ -48,7 +48,6 @@ class FlowPropagation(VideoSegmentor):
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Store the hard masks and the motion code."""
         masks = F.one_hot(probs.argmax(1), probs.shape[1]).movedim(-1, 1)[:, 1:, None]
-        permanent = frame.given is not None
         state.banks['frames'].add(
             frame.index, shared=dict(motion=self.motion_estimator.code(frame)),
-            objects=dict(mask=masks.to(probs.dtype)), permanent=permanent)
+            objects=dict(mask=masks.to(probs.dtype)), permanent=frame.introduces)

@@ -1,4 +1,4 @@
-"""Padding that a network asks for."""
+"""Padding and decimation that a network asks for."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -14,10 +14,13 @@ class Geometry:
     Args:
         divisor: 1 pads nothing.
         value: Grey level in [0,1] of the padding of images; masks are padded with background.
+        decimate: Networks see every n-th pixel of the padded frame; 2 is MAMP's "half resolution"
+            on YouTube-VOS. Masks keep the size of the padded frame.
     """
 
     divisor: int = 1
     value: float = 0.
+    decimate: int = 1
 
     def pad(self, x: Tensor, value: float = 0.) -> Tensor:
         """Pad (..., H, W) to multiples of the divisor."""

@@ -19,6 +19,8 @@ from ...structures import Frame, VideoSource, VideoState, VOSDataSample
 from ..memory_managers import MemoryManager
 from .base import VideoSegmentor
 
+PRIOR = 0.05  # weight of background where references that know a late object say nothing
+
 
 @MODELS.register_module()
 class MAMP(VideoSegmentor):
@@ -38,8 +40,9 @@ class MAMP(VideoSegmentor):
         motion_estimator: Config or module; its stride is the backbone's.
         reconstruction_head: Config or module of a local matching head for training, or None.
         loss: Config or module of the reconstruction loss, or None.
-        decimate: Take every n-th pixel first; 2 is the "half resolution" used on YouTube-VOS.
         upsample: 'half_pixel' (the released code) or 'kernel_centre' (no offset).
+        late_objects: What frames remembered before an object was given say of it: 'unknown' (see
+            `share_unknown`) or 'background' (the released code).
         **kwargs: `geometry`, `data_preprocessor`, `init_cfg`; see `VideoSegmentor`.
     """
 
@@ -56,18 +59,21 @@ class MAMP(VideoSegmentor):
                  memory: dict, motion_estimator: dict | torch.nn.Module,
                  reconstruction_head: dict | torch.nn.Module | None = None,
                  loss: dict | torch.nn.Module | None = None,
-                 decimate: int = 1, upsample: str = 'half_pixel', **kwargs) -> None:
+                 upsample: str = 'half_pixel', late_objects: str = 'unknown', **kwargs) -> None:
         super().__init__(**kwargs)
         if upsample not in UPSAMPLE:
             raise ValueError(f'upsample should be one of {sorted(UPSAMPLE)}, got {upsample!r}')
+        if late_objects not in ('unknown', 'background'):
+            raise ValueError("late_objects should be 'unknown' or 'background', "
+                             f'got {late_objects!r}')
         self.backbone = MODELS.build(backbone)
         self.matching_head = MODELS.build(matching_head)
         self.memory = memory
         self.motion_estimator = MODELS.build(motion_estimator)
         self.reconstruction_head = reconstruction_head and MODELS.build(reconstruction_head)
         self.loss_module = loss and MODELS.build(loss)
-        self.decimate = decimate
         self.upsample = UPSAMPLE[upsample]
+        self.share_late = late_objects == 'unknown'
 
     # ---- training: reconstruct a dropped colour channel of the query from the reference
 
@@ -103,7 +109,7 @@ class MAMP(VideoSegmentor):
         bank, now = state.banks['frames'], frame.index
         objects, exists = bank.read('label', now), bank.read('exists', now)
         background = 1 - objects.sum(1, keepdim=True)
-        late = not bool(exists.all())
+        late = self.share_late and not bool(exists.all())
         if late:  # one channel of background per reference
             refs = torch.eye(objects.shape[3], device=objects.device)[:, None, :, None, None]
             background = background * refs
@@ -123,7 +129,7 @@ class MAMP(VideoSegmentor):
 
         'exists' becomes 0 for objects that are given later: to this frame they are unknown.
         """
-        stride = self.backbone.stride * self.decimate
+        stride = self.backbone.stride * self.geometry.decimate
         channel = probs.argmax(1, keepdim=True)[..., ::stride, ::stride]
         objects = torch.arange(1, probs.shape[1], device=probs.device)[:, None, None]
         label = (channel == objects).to(probs.dtype)[:, :, None]
@@ -131,13 +137,13 @@ class MAMP(VideoSegmentor):
         state.banks['frames'].add(
             frame.index, shared=dict(key=self.features(frame), motion=motion),
             objects=dict(label=label, exists=torch.ones_like(label[..., :1, :1])),
-            permanent=frame.given is not None)
+            permanent=frame.introduces)
 
     def view(self, frame: Frame) -> Frame:
         """The frame as the network sees it, decimated."""
-        if self.decimate == 1:
+        step = self.geometry.decimate
+        if step == 1:
             return frame
-        step = self.decimate
         return frame.cached('view', lambda: Frame(frame.index, frame.image[..., ::step, ::step]))
 
     def features(self, frame: Frame) -> Tensor:
@@ -178,8 +184,8 @@ def share_unknown(background: Tensor, objects: Tensor, exists: Tensor) -> Tensor
 
     "Background" there may be an object that nobody had pointed at yet; counted as background it
     would outvote the annotation. The weight of such votes is shared between background and the
-    younger objects in proportion to what the references say that know them; a small share of
-    background decides where those say nothing. The released code counts it as background.
+    younger objects in proportion to what the references say that know them, plus `PRIOR` for
+    background. The released code counts it as background.
 
     Args:
         background: (B,T,h,w) weight of background in each reference.
@@ -191,7 +197,7 @@ def share_unknown(background: Tensor, objects: Tensor, exists: Tensor) -> Tensor
     """
     unknown = 1 - exists[..., None, None]  # B,K,T,1,1
     informed = (unknown.sum(1) == 0).to(background.dtype)  # B,T,1,1
-    certain = (background * informed).sum(1, keepdim=True) + 0.05
+    certain = (background * informed).sum(1, keepdim=True) + PRIOR
     share = background / (certain + (unknown * objects[:, :, None]).sum(1))  # B,T,h,w
     objects = objects + objects * (unknown * share[:, None]).sum(2)
     return torch.cat([(certain * share).sum(1, keepdim=True), objects], 1)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...io import as_labels
 from ...structures import Frame, VideoSource
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class VOSSession:
         probs = self.segmentor.step(frame, self.state)
         labels = self._labels(probs, frame.image.shape[-2:])
         self.index += 1
-        return paste_given(labels, given)
+        return paste_given(labels, {key: given[key] for key in self.ids if key in given})
 
     def _check_image(self, image: np.ndarray) -> None:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -78,6 +79,7 @@ class VOSSession:
 
     def _split(self, masks: Masks) -> dict[int, np.ndarray]:
         if isinstance(masks, np.ndarray):
+            masks = as_labels(masks, 'mask')
             masks = {int(key): masks == key for key in np.unique(masks) if key != 0}
         for key, mask in masks.items():
             if not 1 <= int(key) <= 255:
@@ -125,9 +127,12 @@ class VOSSession:
 
 
 def paste_given(labels: np.ndarray, given: Mapping[int, np.ndarray]) -> np.ndarray:
-    """What the user drew comes back unchanged, whatever size the network worked at."""
+    """What the user drew comes back unchanged, whatever size the network worked at.
+
+    Where masks overlap, the first wins, as it does in `merge_given`.
+    """
     for key, mask in given.items():
         labels[(labels == key) & ~mask] = 0
-    for key, mask in given.items():
+    for key, mask in reversed(given.items()):
         labels[mask] = key
     return labels

@@ -29,7 +29,8 @@ def test_davis_table(first):
 @pytest.mark.parametrize(('annotated', 'expected'), [
     ((0,), {1: [0], 6: [0, 1, 3, 5], 12: [0, 7, 9, 11]}),
     ((0, 4), {5: [0, 2, 4], 7: [0, 2, 4, 6], 9: [0, 4, 6, 8]}),
-    ((0, 1, 2, 3), {8: [0, 1, 2, 3, 7]})])
+    ((0, 1, 2, 3), {8: [0, 1, 2, 3, 7]}),
+    ((0, 4, 6, 11), {12: [0, 4, 6, 11]})])
 def test_youtube_rule(annotated, expected):
     seen = run(FrameBank(recent=4, gap=2, max_items=4), 12, annotated)
     assert {t: seen[t] for t in expected} == expected
@@ -72,3 +73,15 @@ def test_grow_and_drop():
     assert bank.read('label', 1)[0, :, 0, 0, 0, 0].tolist() == [1, 1, 0, 0]
     bank.drop([0, 2])
     assert bank.read('label', 1)[0, :, 0, 0, 0, 0].tolist() == [1, 0]
+
+
+def test_anchor_outlives_recent_frames_under_a_limit():
+    one = (4 + 4) * 64 * 64
+    bank = FrameBank((0, 5), 3, max_memory_mb=3 * one / 2**20)
+    run(bank, 12, size=(64, 64))
+    assert sorted(bank.items) == [0, 5, 12]
+
+
+def test_nothing_to_read_is_refused():
+    with pytest.raises(ValueError, match='second frame'):
+        FrameBank((5,), 0, annotated=False)

@@ -15,7 +15,7 @@ def propagator(upsample='half_pixel', divisor=4, decimate=1, **memory):
     return MAMP(
         dict(type='RawColor'), dict(type='LocalMatching', radius=0),
         memory=dict(type='FrameBank', **memory), motion_estimator=dict(type='ZeroFlow'),
-        upsample=upsample, decimate=decimate, geometry=dict(divisor=divisor, value=0.467)).eval()
+        upsample=upsample, geometry=dict(divisor=divisor, value=0.467, decimate=decimate)).eval()
 
 
 def disc(radius, size=(480, 854), centre=(240, 400)):
@@ -158,3 +158,26 @@ def test_shares_of_unknown_background_by_hand():
     expected = [0.25 * share + 0.25 * 0.2 / 0.25, 0.1, 0.3 + 0.3 * share]
     assert out.tolist() == pytest.approx(expected)
     assert out.sum().item() == pytest.approx(1)
+
+
+def test_released_rule_for_late_objects_is_an_option():
+    """Two references say background, one says object: background wins, as in the release."""
+    model = propagator('kernel_centre', anchors=(0, 5), recent=3, gap=2)
+    model.share_late = MAMP(**{**MAMP.example, 'late_objects': 'background'}).share_late
+    session, image = model.session(), np.full((64, 96, 3), 100, np.uint8)
+    late = disc(12, (64, 96), (32, 60)) * 2
+    for t in range(8):
+        labels = session.step(image, disc(8, (64, 96), (32, 20)) if t == 0 else
+                              late if t == 6 else None)
+    assert not (labels == 2).any()
+    with pytest.raises(ValueError, match='late_objects'):
+        MAMP(**{**MAMP.example, 'late_objects': 'ignore'})
+
+
+def test_masks_on_every_frame_do_not_fill_the_memory():
+    """Only frames that introduce an object are kept for ever."""
+    model = propagator(anchors=(0, 5), recent=3, gap=2)
+    session, image = model.session(), np.full((32, 48, 3), 100, np.uint8)
+    for t in range(30):
+        session.step(image, disc(6, (32, 48), (16, 10 + t // 2)) * (1 + t // 15))
+    assert sorted(session.state.banks['frames'].items) == [0, 5, 15, 25, 26, 27, 28, 29]

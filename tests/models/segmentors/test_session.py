@@ -91,7 +91,7 @@ def test_dropped_object_is_gone():
     (np.zeros((2, 3)), None, 'image should be'),
     (np.zeros((2, 3, 3)), None, 'uint8'),
     (IMAGE, np.zeros((3, 3), np.uint8) + 1, 'size of its frame'),
-    (IMAGE, np.full((2, 3), 256), '1-255'),
+    (IMAGE, np.full((2, 3), 256), 'renumber'),
     (IMAGE, {0: np.zeros((2, 3), bool)}, '1-255')])
 def test_bad_input(image, masks, message):
     with pytest.raises(ValueError, match=message):
@@ -103,3 +103,17 @@ def test_frames_of_another_size():
     session.step(IMAGE)
     with pytest.raises(ValueError, match='new session'):
         session.step(np.zeros((4, 4, 3), np.uint8))
+
+
+def test_where_masks_overlap_the_first_wins_now_and_later():
+    both = np.ones((2, 3), bool)
+    session = copier().session()
+    assert (session.step(IMAGE, {4: both, 2: both}) == 4).all()
+    assert (session.step(IMAGE) == 4).all()
+
+
+def test_white_mask_is_one_object():
+    session = copier().session()
+    out = session.step(IMAGE, np.array([[255, 0, 0], [255, 255, 0]], np.uint8))
+    assert session.ids == [1]
+    assert out.max() == 1
