@@ -7,11 +7,11 @@ Example:
 """
 
 import argparse
-import sys
 from pathlib import Path
 
+from mmvos.apis import exit_with_message
 from mmvos.datasets.synthetic import SyntheticVideo
-from mmvos.io import InputError, VideoWriter, atomic_write, encode_mask, make_dir
+from mmvos.io import VideoWriter, atomic_write, encode_mask, make_dir
 
 
 def parse_args():
@@ -37,8 +37,4 @@ def main():
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (InputError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+    exit_with_message(main)

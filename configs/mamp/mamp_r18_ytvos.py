@@ -8,6 +8,8 @@ model = dict(
     backbone=dict(type='VOSResNet18'),
     matching_head=dict(type='LocalMatching', radius=12, topk=36),
     memory=dict(type='FrameBank', recent=4, gap=2, max_items=4),
+    # The paper has RAFT with far_gap=5; DIS stands in for it here, it needs no weights:
+    # dict(type='RAFT', variant='large', far_gap=5, checkpoint='raft-sintel.pth')
     motion_estimator=dict(type='DISFlow'),
     reconstruction_head=dict(type='LocalMatching', radius=6),
     loss=dict(type='ColorReconstructionLoss', scale=20.),
@@ -28,8 +30,9 @@ train_dataloader = dict(
         source=dict(
             type='VideoFolder',
             roots=['data/YouTubeVOS/train_all_frames/JPEGImages'],
+            size=(256, 256),
             cache_dir='work_dirs/cache_ytvos'),
-        pipeline=[dict(type='ResizeClip', size=(256, 256)), dict(type='PackClip')]))
+        pipeline=[dict(type='PackClip')]))
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=98439, val_interval=10**9)
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3))
 param_scheduler = dict(

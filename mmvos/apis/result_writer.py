@@ -18,6 +18,7 @@ from ..visualization import contact_sheet, evenly_spaced, overlay
 
 MASKS, OVERLAY, SHEET = 'masks', 'overlay.mp4', 'contact_sheet.png'
 _SHEET_FRAMES = 8
+_FPS = 24.  # of the overlay when the video states a rate that no video has
 _THUMBNAIL = 640  # px, width at which frames wait for the contact sheet
 
 
@@ -67,7 +68,7 @@ def result_writer(out_dir: str | Path, video: VideoSource) -> Iterator[ResultWri
     out_dir = Path(out_dir).expanduser()
     _check_targets(out_dir)
     with _staged(out_dir) as staging:
-        with VideoWriter(staging / OVERLAY, video.fps, video.size) as film:
+        with VideoWriter(staging / OVERLAY, _playable(video.fps), video.size) as film:
             writer = ResultWriter(staging / MASKS, film, video)
             yield writer
         atomic_write(staging / SHEET, writer.sheet())
@@ -133,16 +134,36 @@ def _staged(out_dir: Path) -> Iterator[Path]:
 
 
 def _publish(staging: Path, out_dir: Path) -> None:
-    earlier = staging / 'earlier'
+    """Move the results into their places, or none of them."""
+    # beside `staging`, which goes in any case: results that cannot be put back are still there
+    earlier = staging.with_name(staging.name.replace('unfinished', 'earlier'))
     try:
-        if (out_dir / MASKS).exists():
-            (out_dir / MASKS).rename(earlier)
+        earlier.mkdir()
         for name in (MASKS, OVERLAY, SHEET):
-            (staging / name).replace(out_dir / name)
-    except OSError as error:
-        if earlier.exists() and not (out_dir / MASKS).exists():
-            earlier.rename(out_dir / MASKS)
-        raise write_error(out_dir, error) from error
+            if (out_dir / name).exists():
+                (out_dir / name).rename(earlier / name)
+            (staging / name).rename(out_dir / name)
+    except BaseException as error:
+        _restore(staging, earlier, out_dir)
+        if isinstance(error, OSError):
+            raise write_error(out_dir, error) from error
+        raise
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _restore(staging: Path, earlier: Path, out_dir: Path) -> None:
+    with suppress(OSError):  # what cannot be moved back stays in `earlier`
+        for name in (MASKS, OVERLAY, SHEET):
+            if not (staging / name).exists():
+                (out_dir / name).rename(staging / name)
+            if (earlier / name).exists():
+                (earlier / name).rename(out_dir / name)
+        earlier.rmdir()
+
+
+def _playable(fps: float) -> float:
+    """Frames per second that can be written; damaged headers state 0, 90000 or no number."""
+    return fps if .001 <= fps <= 1000 else _FPS
 
 
 def _shrunk(image: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rich.progress import track
 
 from ..io import InputError, atomic_path
 from ..registry import DATASETS
@@ -15,6 +16,7 @@ from ..structures import MaskArrays, MaskSource, VideoSource, open_video
 from .base import VideoDataset
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v')
+SHORT_SIDE = 256  # px, when nothing is asked for
 
 
 class CachedVideo(VideoSource):
@@ -48,46 +50,59 @@ class CachedVideo(VideoSource):
         return self._map[index]
 
 
-def cache_video(video: VideoSource, path: Path, short_side: int) -> None:
-    """Decode a video to a raw file of frames with this shorter side (never enlarged)."""
-    height, width = video.size
-    scale = min(1., short_side / min(height, width))
-    size = (round(width * scale), round(height * scale))
+def cache_video(video: VideoSource, path: Path, size: tuple[int, int], interpolation: int) -> None:
+    """Decode a video to a raw file of frames resized to `size` (H, W) with OpenCV."""
     count = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as part, open(part, 'wb') as file:
         for frame in video.frames():
-            file.write(cv2.resize(frame, size, interpolation=cv2.INTER_AREA).tobytes())
+            file.write(cv2.resize(frame, size[::-1], interpolation=interpolation).tobytes())
             count += 1
     # the JSON appears last: it says that the raw file is complete
     with atomic_path(path.with_suffix('.json')) as part:
-        Path(part).write_text(json.dumps(dict(shape=(count, size[1], size[0], 3))))
+        Path(part).write_text(json.dumps(dict(shape=(count, *size, 3))))
 
 
 @DATASETS.register_module()
 class VideoFolder(VideoDataset):
     """Video files and folders of frames, without masks.
 
+    A video is decoded again when its file, or a file in its folder of frames, changes.
+
     Args:
         roots: Folders that hold video files or one folder of frames per video.
         cache_dir: Where decoded videos are kept; each is decoded once.
-        short_side: Shorter side of the cached frames in pixels.
+        short_side: Shorter side of the cached frames in pixels, averaged over areas and never
+            enlarged; 256 when neither this nor `size` is given.
+        size: (H, W) of the cached frames instead: one bilinear resize that does not keep their
+            proportions, as MAST and MAMP prepare their training frames.
         exclude: Names of videos to leave out (near-static ones, say).
+
+    Raises:
+        ValueError: Both `short_side` and `size` are given, or a side is below 1.
     """
 
-    def __init__(self, roots: Sequence[str], cache_dir: str, *, short_side: int = 256,
-                 exclude: Sequence[str] = ()) -> None:
+    def __init__(self, roots: Sequence[str], cache_dir: str, *, short_side: int | None = None,
+                 size: tuple[int, int] | None = None, exclude: Sequence[str] = ()) -> None:
+        if short_side is not None and size is not None:
+            raise ValueError(f'give short_side or size, got short_side={short_side} and '
+                             f'size={tuple(size)}; set one of them to None')
         self.roots = tuple(roots)
         self.cache_dir = Path(cache_dir)
-        self.short_side = short_side
+        self.short_side = SHORT_SIDE if short_side is None else short_side
+        self.size = None if size is None else tuple(size)
+        sides = (self.short_side,) * 2 if self.size is None else self.size
+        if len(sides) != 2 or min(sides) < 1:
+            raise ValueError('expected short_side or size=(H, W) in pixels, 1 or more, got '
+                             f'short_side={short_side}, size={size}')
         self.exclude = tuple(exclude)
         super().__init__()
 
     def load_data_list(self) -> list[dict]:
         """Every video of the roots but the excluded ones."""
         paths = [path for root in self.roots for path in find_videos(root)]
-        infos = [dict(video_name=path.stem, path=str(path)) for path in paths
-                 if path.stem not in self.exclude]
+        infos = [dict(video_name=video_name(path), path=str(path)) for path in paths
+                 if video_name(path) not in self.exclude]
         if not infos:
             raise FileNotFoundError(
                 f'no videos left in {list(self.roots)} after exclude={list(self.exclude)}')
@@ -95,18 +110,48 @@ class VideoFolder(VideoDataset):
 
     def sources(self, info: dict) -> tuple[VideoSource, MaskSource, MaskSource | None]:
         """The cached video, decoded now if it was not, and no masks."""
+        cached = self._cache_path(info)
+        if not _is_complete(cached):
+            self._decode(info, cached)
+        return CachedVideo(cached, info['video_name']), MaskArrays({}), None
+
+    @property
+    def videos(self) -> list[VideoSource]:
+        """Frames of every video, in order; a bar counts those that are decoded now."""
+        infos = [self.get_data_info(index) for index in range(len(self))]
+        paths = [self._cache_path(info) for info in infos]
+        pairs = list(zip(infos, paths, strict=True))
+        absent = [pair for pair in pairs if not _is_complete(pair[1])]
+        if absent:
+            for info, path in track(absent, 'decoding videos'):
+                self._decode(info, path)
+        return [CachedVideo(path, info['video_name']) for info, path in pairs]
+
+    def _cache_path(self, info: dict) -> Path:
+        """Where a video is kept: another place when it or the size asked for changes."""
         path = Path(info['path'])
-        stat = path.stat()
-        key = f'{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{self.short_side}'
+        asked = self.short_side if self.size is None else 'x'.join(map(str, self.size))
+        key = f'{path.resolve()}|{_stamp(path)}|{asked}'
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        cached = self.cache_dir / f'{path.stem}-{digest}.u8'
-        if not cached.with_suffix('.json').exists():
-            cache_video(open_video(path), cached, self.short_side)
-        return CachedVideo(cached, path.stem), MaskArrays({}), None
+        return self.cache_dir / f'{info["video_name"]}-{digest}.u8'
+
+    def _decode(self, info: dict, cached: Path) -> None:
+        video = open_video(info['path'])
+        if self.size is not None:
+            cache_video(video, cached, self.size, cv2.INTER_LINEAR)
+            return
+        scale = min(1., self.short_side / min(video.size))
+        size = (round(video.size[0] * scale), round(video.size[1] * scale))
+        cache_video(video, cached, size, cv2.INTER_AREA)
+
+
+def video_name(path: Path) -> str:
+    """Name of a folder, or of a file without its suffix."""
+    return path.name if path.is_dir() else path.stem
 
 
 def find_videos(root: str | Path) -> list[Path]:
-    """Video files and folders of frames right under `root`, sorted.
+    """Video files and folders of frames right under `root`, sorted, hidden ones left out.
 
     Raises:
         FileNotFoundError: No such folder.
@@ -117,8 +162,21 @@ def find_videos(root: str | Path) -> list[Path]:
         raise FileNotFoundError(
             f'{root.resolve()} is not a folder; expected one that holds videos (*.mp4, ...) or '
             'one folder of frames per video; set `roots` of VideoFolder')
-    found = [path for path in sorted(root.iterdir())
-             if path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES]
+    found = [path for path in sorted(root.iterdir()) if not path.name.startswith('.')
+             and (path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES)]
     if not found:
         raise InputError(f'{root} holds neither videos ({", ".join(VIDEO_SUFFIXES)}) nor folders')
     return found
+
+
+def _is_complete(cached: Path) -> bool:
+    return cached.is_file() and cached.with_suffix('.json').is_file()
+
+
+def _stamp(path: Path) -> str:
+    """Size and time of a file; names, sizes and times of what a folder of frames holds."""
+    if path.is_dir():
+        return '/'.join(f'{entry.name}|{_stamp(entry)}' for entry in sorted(path.iterdir())
+                        if entry.is_file() and not entry.name.startswith('.'))
+    stat = path.stat()
+    return f'{stat.st_size}|{stat.st_mtime_ns}'

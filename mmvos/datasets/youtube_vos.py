@@ -60,6 +60,7 @@ class YouTubeVOS(VideoDataset):
 
         Raises:
             FileNotFoundError: meta.json is not where it should be.
+            InputError: It does not list videos, their objects and the frames of these.
         """
         meta = Path(self.data_root) / self.split / 'meta.json'
         if not meta.is_file():
@@ -68,9 +69,8 @@ class YouTubeVOS(VideoDataset):
                 f'{self.split}/meta.json. '
                 'Get it from https://youtube-vos.org and set test_dataloader.dataset.data_root to '
                 f'the folder that holds {self.split}/')
-        return [dict(video_name=name, objects={
-            key: entry['frames'] for key, entry in video['objects'].items()})
-            for name, video in sorted(json.loads(meta.read_text())['videos'].items())]
+        return [dict(video_name=name, objects=objects)
+                for name, objects in sorted(_read_meta(meta).items())]
 
     def sources(self, info: dict) -> tuple[VideoSource, MaskSource, MaskSource | None]:
         """Frames, first masks and None."""
@@ -80,10 +80,24 @@ class YouTubeVOS(VideoDataset):
         video = FrameFolder([images / f'{frame}.jpg' for frame in frames], name)
         starts = defaultdict(list)
         for key, listed in info['objects'].items():
-            starts[frames.index(min(listed))].append(int(key))
+            starts[frames.index(listed[0])].append(key)
         masks = {index: folder / 'Annotations' / name / f'{frames[index]}.png' for index in starts}
         absent = [str(path) for path in masks.values() if not path.is_file()]
         if absent:
             raise InputError(f'meta.json says that objects of {name} begin on frames without a '
                              f'mask: {absent[0]} does not exist; unpack YouTube-VOS again')
         return video, FirstMasks(MaskFiles(masks, video.size), dict(starts)), None
+
+
+def _read_meta(path: Path) -> dict[str, dict[int, list[str]]]:
+    """{video: {object: frames}} of a meta.json."""
+    try:
+        videos = json.loads(path.read_bytes())['videos']
+        return {name: {int(key): sorted(entry['frames'])
+                       for key, entry in video['objects'].items() if entry['frames']}
+                for name, video in videos.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f'it has no {error}' if isinstance(error, KeyError) else str(error)
+        raise InputError(
+            f'{path} is not a meta.json of YouTube-VOS ({reason}); expected {{"videos": {{name: '
+            '{"objects": {id: {"frames": [...]}}}}}; unpack YouTube-VOS again') from error

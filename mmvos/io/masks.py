@@ -17,6 +17,8 @@ from .images import open_image
 #: Largest difference of a side, in pixels, that is repaired and not refused.
 SIZE_TOLERANCE = 2
 _MAX_GREY_OBJECTS = 64
+# The values of black and white maps in 8 and 16 bits: one object, not object 255.
+_ONE_OBJECT = ({255}, {0, 255}, {65535}, {0, 65535})
 
 
 def read_mask(
@@ -27,10 +29,10 @@ def read_mask(
     """Return the object ids of a mask file as (H, W) uint8.
 
     Palette images (mode P) give their indices. Grey images (8 or 16 bits, or with an opaque
-    alpha) give their values, and a black and white map (0 and 255) is one object, id 1. A
-    grey image is refused as anti-aliased when more than half of its values from 1 to 254 nowhere
-    fill a 3x3 block and it also has the value 255, or has more than 64 values. JPEG and colour
-    images need ``palette``.
+    alpha) give their values. A map of 0 and 255 only is one object, id 1, in both. A grey image,
+    or a palette image that shows only greys, is refused as anti-aliased when more than half of
+    its grey levels from 1 to 254 nowhere fill a 3x3 block and it also has the level 255, or has
+    more than 64 levels. JPEG and colour images need ``palette``.
 
     Args:
         path: The file, PNG for preference.
@@ -73,7 +75,7 @@ def as_labels(values: np.ndarray, where: str = 'mask') -> np.ndarray:
     present = np.unique(values)
     if values.dtype.kind not in 'iu' and not np.array_equal(present, np.round(present)):
         raise InputError(f'{where}: expected whole numbers as object ids, got {values.dtype}')
-    if set(present.tolist()) in ({255}, {0, 255}, {65535}, {0, 65535}):
+    if set(present.tolist()) in _ONE_OBJECT:
         return (values > 0).astype(np.uint8)
     wrong = present[(present < 0) | (present > 255)]
     if len(wrong):
@@ -126,7 +128,7 @@ def _labels_of(image: Image.Image, where: str) -> np.ndarray:
             f'with --mask-palette {_suggestion(image)}'
         )
     if image.mode == 'P':
-        return np.array(image)
+        return _indices_of(image, where)
     if image.mode == 'LA' and image.getextrema()[1] == (255, 255):
         image = image.getchannel('L')
     if image.mode not in ('1', 'L', 'F') and not image.mode.startswith('I'):
@@ -138,6 +140,21 @@ def _labels_of(image: Image.Image, where: str) -> np.ndarray:
     labels = as_labels(np.array(image), where)
     _check_not_soft(labels, image, where)
     return labels
+
+
+def _indices_of(image: Image.Image, where: str) -> np.ndarray:
+    """Return the ids of a palette image."""
+    indices = np.array(image)
+    present = np.flatnonzero(np.bincount(indices.ravel()))
+    if set(present.tolist()) in _ONE_OBJECT:
+        return (indices > 0).astype(np.uint8)
+    colours = np.zeros((256, 3), np.uint8)
+    listed = np.reshape(image.getpalette() or (), (-1, 3))
+    colours[: len(listed)] = listed
+    # Ids are shown in colours; what shows only greys may be a smooth mask made a palette image.
+    if (colours[present] == colours[present, :1]).all():
+        _check_not_soft(colours[indices, 0], image, where)
+    return indices
 
 
 def _check_not_soft(labels: np.ndarray, image: Image.Image, where: str) -> None:

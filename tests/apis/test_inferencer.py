@@ -1,4 +1,6 @@
 """Oracles: closed forms (a copied mask), sessions driven by hand, `predict`, what was written."""
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from PIL import Image
 
 from mmvos.apis import VOSInferencer, load_config, resolve_model, setup
 from mmvos.datasets.synthetic import SyntheticMasks, SyntheticVideo
-from mmvos.io import InputError, VideoWriter, encode_mask, read_mask
+from mmvos.io import InputError, VideoReader, VideoWriter, encode_mask, read_mask
 from mmvos.registry import MODELS
 from mmvos.structures import FrameFolder, VOSDataSample
 
@@ -205,6 +207,37 @@ def test_a_full_disk_keeps_earlier_results(copier, video, tmp_path, monkeypatch,
         copier(video, video.labels(1), tmp_path / 'out', progress=False)
     monkeypatch.undo()
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize('name', ['masks', 'overlay.mp4', 'contact_sheet.png'])
+@pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), KeyboardInterrupt()])
+def test_half_published_results_are_taken_back(copier, video, tmp_path, monkeypatch, name, error):
+    copier(video, video.labels(0), tmp_path / 'out', progress=False)
+    before = snapshot(tmp_path)
+    real = Path.replace  # on the systems we know, the same as rename
+
+    def move(self, target):
+        if '.unfinished' in str(self) and Path(target) in places:
+            raise error
+        return real(self, target)
+    monkeypatch.setattr(Path, 'rename', move)
+    monkeypatch.setattr(Path, 'replace', move)
+    for out in ('out', 'fresh'):
+        places = [tmp_path / out / name]
+        with pytest.raises((InputError, KeyboardInterrupt)):
+            copier(video, video.labels(1), tmp_path / out, progress=False)
+    assert snapshot(tmp_path) == before
+    assert not (tmp_path / 'fresh').exists()
+    assert not list((tmp_path / 'out').glob('.*'))
+
+
+@pytest.mark.parametrize(('fps', 'written'), [
+    (90000., 24), (0., 24), (-5., 24), (float('nan'), 24), (1e-9, 24), (1000., 1000), (.5, .5)])
+def test_any_frame_rate(copier, video, tmp_path, fps, written):
+    video.fps = fps
+    copier(video, video.labels(0), tmp_path, progress=False)
+    with VideoReader(tmp_path / 'overlay.mp4') as film:
+        assert (len(film), film.fps) == (5, pytest.approx(written))
 
 
 def test_output_that_cannot_be(copier, video, tmp_path):

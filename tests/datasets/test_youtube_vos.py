@@ -67,6 +67,28 @@ def test_absent_data_says_where_and_how(tmp_path):
     assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize(('text', 'told'), [
+    ('{"videos": {', 'Expecting'), ('{}', "it has no 'videos'"), ('[]', 'list'),
+    ('{"videos": []}', 'items'), ('{"videos": {"a": {}}}', "it has no 'objects'"),
+    ('{"videos": {"a": {"objects": {"1": {}}}}}', "it has no 'frames'"),
+    ('{"videos": {"a": {"objects": {"x": {"frames": ["0"]}}}}}', "'x'"),
+    ('{"videos": {"a": {"objects": {"1": {"frames": 3}}}}}', 'int')])
+def test_malformed_meta_is_named(root, text, told):
+    (root / 'valid/meta.json').write_text(text)
+    with pytest.raises(InputError, match=r'valid/meta\.json is not a meta\.json') as error:
+        YouTubeVOS(str(root))
+    assert told in str(error.value)
+    assert '\n' not in str(error.value)
+
+
+def test_objects_without_frames_are_left_out(root):
+    meta = root / 'valid/meta.json'
+    data = json.loads(meta.read_text())
+    data['videos']['ab12']['objects']['9'] = dict(category='cat', frames=[])
+    meta.write_text(json.dumps(data))
+    assert YouTubeVOS(str(root))[0]['data_samples'].given.indices == [0, 1, 2]
+
+
 def test_absent_mask_is_named(root):
     (root / 'valid/Annotations/ab12/00005.png').unlink()
     data = YouTubeVOS(str(root))

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mmvos.io import InputError, as_labels, decode_mask, encode_mask, palette, read_mask
+from mmvos.io.colours import voc_colour
 
 
 def blobs(height=24, width=30, ids=(1, 2)):
@@ -48,6 +49,44 @@ def test_grey_png_gives_values(tmp_path):
                                    blobs(ids=(1,)).astype(np.uint16) * 65535])
 def test_black_and_white_is_one_object(tmp_path, array):
     assert np.array_equal(read_mask(save(tmp_path / 'a.png', array)), blobs(ids=(1,)))
+
+
+def as_palette_png(path, labels, colours):
+    image = Image.fromarray(labels)
+    image.putpalette(colours)
+    image.save(path)
+    return path
+
+
+@pytest.mark.parametrize('low', [0, 255])
+@pytest.mark.parametrize('colours', [palette(), bytes(i for i in range(256) for _ in 'rgb')])
+def test_black_and_white_palette_png_is_one_object(tmp_path, colours, low):
+    labels = np.where(blobs(), 255, low).astype(np.uint8)
+    got = read_mask(as_palette_png(tmp_path / 'a.png', labels, colours))
+    assert np.array_equal(got, labels == 255)
+
+
+@pytest.mark.parametrize('colours', [
+    palette(), [level for i in range(256) for level in voc_colour(i)]], ids=['davis', 'voc'])
+def test_void_lines_and_thin_objects_of_palette_png(tmp_path, colours):
+    labels = blobs(ids=(255, 5))
+    labels[2], labels[3, 5], labels[13, ::2] = 255, 3, 4
+    labels[labels == 5] = np.arange((labels == 5).sum()) % 2 * 15  # no id fills a 3x3 block
+    got = read_mask(as_palette_png(tmp_path / 'a.png', labels, colours))
+    assert np.array_equal(got, labels)
+
+
+@pytest.mark.parametrize('convert', [
+    lambda image: image.convert('P'), lambda image: image.quantize(),
+    lambda image: image.convert('P', palette=Image.Palette.ADAPTIVE, colors=8),
+    lambda image: image.convert('RGB').convert('P')],
+    ids=['convert', 'quantize', 'adaptive', 'web'])
+def test_soft_mask_made_a_palette_png_is_refused_and_mapped(tmp_path, convert):
+    convert(Image.fromarray(soft())).save(tmp_path / 'a.png')
+    with pytest.raises(InputError, match=r"anti-aliased.*--mask-palette '#ffffff=1'"):
+        read_mask(tmp_path / 'a.png')
+    got = read_mask(tmp_path / 'a.png', palette={(255, 255, 255): 1})
+    assert np.mean(got != (soft() > 127)) < .02
 
 
 def test_opaque_alpha_is_ignored(tmp_path):

@@ -1,5 +1,6 @@
 """Videos to the DAVIS layout and back: counts, names, pixels and masks survive."""
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
@@ -95,8 +96,62 @@ def test_smaller_and_fewer(run, data):
 def test_lists_grow_without_repeating(run, data):
     for _ in range(2):
         run('video_to_davis', 'frames', '--out', 'davis', '--year', '2016', '--split', 'train')
+        shutil.rmtree('davis/JPEGImages/480p/frames')
     run('video_to_davis', 'clip.mp4', '--out', 'davis', '--year', '2016', '--split', 'train')
     assert Path('davis/ImageSets/2016/train.txt').read_text() == 'frames\nclip\n'
+
+
+def tree(folder):
+    return {path: path.read_bytes() for path in Path(folder).rglob('*') if path.is_file()}
+
+
+@pytest.mark.parametrize('kept', ['JPEGImages', 'Annotations'])
+def test_a_video_that_is_there_is_refused(run, data, kept):
+    run('video_to_davis', 'frames', '--out', 'davis', '--masks', 'masks')
+    shutil.rmtree('davis/' + {'JPEGImages': 'Annotations', 'Annotations': 'JPEGImages'}[kept])
+    before = tree('davis')
+    status, _, err = run('video_to_davis', 'clip.mp4', 'frames', '--out', 'davis', '--every', '2')
+    assert status == 2
+    assert f'davis/{kept}/480p/frames exists already' in err
+    assert '--out' in err
+    assert err.count('\n') == 1
+    assert tree('davis') == before
+    status, _, err = run('video_to_davis', 'frames', '--out', 'davis', '--resolution', 'half')
+    assert (status, err) == (0, '')
+
+
+@pytest.mark.parametrize('broken', ['frames/00003.png', 'masks/frames/00003.png'])
+def test_half_a_video_does_not_stay(run, data, broken):
+    (data / broken).write_bytes((data / broken).read_bytes()[:-40])
+    status, out, err = run('video_to_davis', 'clip.mp4', 'frames', '--out', 'davis', '--masks',
+                           'masks')
+    assert (status, out) == (2, 'clip: 5 frames, 1 masks\n')
+    assert broken in err
+    names = {path.name for kind in ('JPEGImages', 'Annotations')
+             for path in Path(f'davis/{kind}/480p').iterdir()}
+    assert names == {'clip'}
+    assert Path('davis/ImageSets/2017/val.txt').read_text() == 'clip\n'
+
+
+def test_masks_that_cannot_be_moved_leave_nothing(run, data, monkeypatch):
+    rename = Path.rename
+
+    def full(self, target):
+        if 'Annotations' in str(target):
+            raise OSError(28, 'No space left on device', str(self))
+        return rename(self, target)
+    monkeypatch.setattr(Path, 'rename', full)
+    status, _, err = run('video_to_davis', 'frames', '--out', 'davis', '--masks', 'masks')
+    assert status == 2
+    assert 'cannot write davis/Annotations/480p/frames: No space left' in err
+    assert tree('davis') == {}
+
+
+def test_unfinished_folders_are_no_videos(run, data):
+    run('video_to_davis', 'frames', '--out', 'davis')
+    Path('davis/JPEGImages/480p/.unfinished-clip-0').mkdir()
+    status, out, _ = run('davis_to_video', 'davis', '--out', 'videos')
+    assert (status, out) == (0, 'videos/frames.mp4: 5 frames\n')
 
 
 def test_overlay_draws_the_masks(run, data):

@@ -1,6 +1,7 @@
 """Released checkpoints, imitated by a network that names its layers as the releases do."""
 import importlib.util
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -139,12 +140,24 @@ def test_command(released, tmp_path):
     ('in.pt', '/dev/full', 'free some space'),
     ('absent.pt', 'out.pth', 'absent.pt does not exist')])
 def test_command_says_what_is_wrong_in_one_line(
-        released, tmp_path, capsys, source, target, message):
+        released, tmp_path, capsys, monkeypatch, source, target, message):
     torch.save(dict(state_dict=released.state_dict()), tmp_path / 'in.pt')
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), str(tmp_path / source), str(tmp_path / target)])
     with pytest.raises(SystemExit) as stop:
-        tool.main([str(tmp_path / source), str(tmp_path / target)])
+        runpy.run_path(str(TOOL), run_name='__main__')
     assert stop.value.code == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith('error: ')
     assert message in lines[0]
+
+
+def test_interrupted_without_a_traceback(monkeypatch, capsys):
+    def interrupt(path):
+        raise KeyboardInterrupt
+    monkeypatch.setattr('mmvos.compat.load_checkpoint_file', interrupt)
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), 'in.pt', 'out.pth'])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOL), run_name='__main__')
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == 'interrupted\n'

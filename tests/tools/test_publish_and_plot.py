@@ -44,6 +44,16 @@ def test_diverged_weights_are_refused(tmp_path):
         publish(tmp_path / 'x.pth', 'x', tmp_path)
 
 
+@pytest.mark.parametrize(('content', 'text'), [
+    ([torch.zeros(1)], 'a list'), (torch.zeros(1), 'a Tensor'), (None, 'a NoneType'),
+    (dict(state_dict=[torch.zeros(1)]), "a list as its 'state_dict'")], ids=str)
+def test_what_is_no_dict_is_refused(tmp_path, content, text):
+    publish = tool('model_converters/publish_model.py').publish
+    torch.save(content, tmp_path / 'x.pth')
+    with pytest.raises(ValueError, match=f'x.pth: expected a training state .* got {text};'):
+        publish(tmp_path / 'x.pth', 'x', tmp_path)
+
+
 def test_loss_curve_joins_resumed_runs(tmp_path):
     plot = tool('analysis_tools/plot_loss.py')
     for name, steps in (('1', (1, 2, 3)), ('2', (3, 4))):

@@ -33,7 +33,8 @@ def find_videos(folder: Path, only: list[str] | None) -> list[Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder.resolve()} does not exist; expected the layout '
                                 'DATA_ROOT/JPEGImages/<resolution>/<video>, see --resolution')
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    names = sorted(path.name for path in folder.iterdir()
+                   if path.is_dir() and not path.name.startswith('.'))
     missing = [name for name in only or () if name not in names]
     if missing:
         raise InputError(f'{folder} has no video {missing[0]}; it has {", ".join(names)}')

@@ -1,7 +1,8 @@
 """Writes videos, and masks if there are any, in the layout of DAVIS.
 
 Frames become OUT/JPEGImages/480p/<video>/00000.jpg, ..., masks OUT/Annotations/480p/<video>/*.png
-(palette PNGs), and the names of the videos are added to OUT/ImageSets/<year>/<split>.txt.
+(palette PNGs), and the names of the videos are added to OUT/ImageSets/<year>/<split>.txt. A video
+appears there when all of it is written; one that is there already is refused.
 
 Example:
     python tools/dataset_converters/video_to_davis.py dog.mp4 cat_frames/ --out data/mine \
@@ -10,13 +11,17 @@ Example:
         --cfg-options test_dataloader.dataset.data_root=data/mine
 """
 import argparse
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import cv2
 import numpy as np
 
 from mmvos.apis import exit_with_message
-from mmvos.io import InputError, atomic_write, encode_mask, read_mask
+from mmvos.io import InputError, atomic_write, encode_mask, make_dir, read_mask, write_error
 from mmvos.structures import VideoSource, open_video
 
 
@@ -88,10 +93,51 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     return data.tobytes()
 
 
+def targets(name: str, args: argparse.Namespace) -> list[Path]:
+    """Folders of a video's frames and masks."""
+    return [args.out / kind / args.resolution / name for kind in ('JPEGImages', 'Annotations')]
+
+
+def refuse_existing(names: list[str], args: argparse.Namespace) -> None:
+    """Old and new frames of a video would mix."""
+    for path in (path for name in names for path in targets(name, args)):
+        if path.exists():
+            raise InputError(f'{path} exists already; remove it, leave out {path.name}, or choose '
+                             'another folder with --out (or --resolution)')
+
+
+@contextmanager
+def unfinished(folders: list[Path]) -> Iterator[list[Path]]:
+    """Hidden siblings of folders, renamed to them, if written, when the block succeeds."""
+    mark = uuid4().hex[:8]
+    staged = [folder.with_name(f'.unfinished-{folder.name}-{mark}') for folder in folders]
+    done: list[Path] = []
+    try:
+        yield staged
+        for hidden, folder in zip(staged, folders, strict=True):
+            if hidden.exists():
+                hidden.rename(folder)
+                done.append(folder)
+    except BaseException as error:
+        for folder in done:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename in map(str, staged):
+            raise write_error(folders[len(done)], error) from error
+        raise
+    finally:
+        for hidden in staged:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
 def convert(video: VideoSource, masks: dict[int, Path], args: argparse.Namespace) -> str:
-    """Write one video; returns what was written, in words."""
-    images = args.out / 'JPEGImages' / args.resolution / video.name
-    labels = args.out / 'Annotations' / args.resolution / video.name
+    """Write one video, whole or not at all; returns what was written, in words."""
+    with unfinished(targets(video.name, args)) as (images, labels):
+        return write_video(video, masks, images, labels, args)
+
+
+def write_video(video: VideoSource, masks: dict[int, Path], images: Path, labels: Path,
+                args: argparse.Namespace) -> str:
+    make_dir(images)
     frames = written = 0
     for index, image in enumerate(video.frames()):
         if index % args.every:
@@ -118,6 +164,7 @@ def main() -> None:
     args = parse_args()
     check(args)
     videos = open_all(args.videos)
+    refuse_existing(list(videos), args)
     masks = {name: find_masks(args.masks, video) for name, video in videos.items()}
     for name, video in videos.items():
         print(convert(video, masks[name], args), flush=True)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from mmvos.apis import exit_with_message
 from mmvos.compat import load_checkpoint_file
 from mmvos.io.files import atomic_write
 
@@ -95,18 +95,14 @@ def convert_file(source: str | Path, target: str | Path) -> dict[str, Tensor]:
     return converted
 
 
-def main(argv: list[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('source', metavar='IN', help='released checkpoint (.pt or .pth)')
     parser.add_argument('target', metavar='OUT', help='file to write, e.g. checkpoints/mamp.pth')
-    args = parser.parse_args(argv)
-    try:
-        state = convert_file(args.source, args.target)
-    except (ValueError, OSError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+    args = parser.parse_args()
+    state = convert_file(args.source, args.target)
     print(f'{args.target}: {len(state)} entries, {sum(v.numel() for v in state.values()):,} values')
 
 
 if __name__ == '__main__':
-    main()
+    exit_with_message(main)

@@ -23,7 +23,10 @@ def half_state(checkpoint: dict) -> dict[str, torch.Tensor]:
     Raises:
         ValueError: It has no weights, or one does not fit into half precision.
     """
-    state = checkpoint.get('state_dict', checkpoint)
+    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict):
+        raise ValueError(f'expected a training state or a state dict, got {_told(checkpoint)}; '
+                         'give a file written by tools/train.py')
     tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise ValueError('the checkpoint holds no tensors; give a training state or a state dict')
@@ -35,10 +38,21 @@ def half_state(checkpoint: dict) -> dict[str, torch.Tensor]:
     return {key: value.contiguous() for key, value in half.items()}
 
 
+def _told(checkpoint: object) -> str:
+    if isinstance(checkpoint, dict):
+        return f"a {type(checkpoint['state_dict']).__name__} as its 'state_dict'"
+    return f'a {type(checkpoint).__name__}'
+
+
 def publish(source: str, name: str, out_dir: str) -> Path:
     """Write <out_dir>/<name>_<hash8>.pth and return its path."""
+    checkpoint = load_checkpoint_file(source)
+    try:
+        half = half_state(checkpoint)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from None
     buffer = io.BytesIO()
-    torch.save(half_state(load_checkpoint_file(source)), buffer)
+    torch.save(half, buffer)
     data = buffer.getvalue()
     path = Path(out_dir) / f'{name}_{hashlib.sha256(data).hexdigest()[:8]}.pth'
     atomic_write(path, data)
