@@ -19,7 +19,8 @@ class FrameBank(MemoryManager):
     (MAMP, section "Implementation Details"; the released code differs from the paper there).
 
     Args:
-        anchors: Indices, counted from the first memorised frame, that are kept for ever.
+        anchors: Indices, counted from the first memorised frame, that are kept as long as
+            `max_memory_mb` allows.
         recent: Number of recent frames: t-1, t-1-gap, t-1-2*gap, ...
         gap: Distance of recent frames.
         annotated: Keep annotated frames for ever and read them always.
@@ -45,15 +46,17 @@ class FrameBank(MemoryManager):
 
     def add(self, index: int, *, permanent: bool = False,
             **tensors: dict[str, Tensor] | None) -> None:
-        """See `MemoryManager.add`; `permanent` marks annotated frames, anchors join them."""
-        age = 0 if self.start is None else index - self.start
-        keep = age in self.anchors or (permanent and self.annotated)
-        super().add(index, permanent=keep, **tensors)
+        """See `MemoryManager.add`; `permanent` marks annotated frames."""
+        super().add(index, permanent=permanent and self.annotated, **tensors)
+
+    def _is_anchor(self, index: int) -> bool:
+        assert self.start is not None, 'nothing was added'
+        return self.items[index].permanent or index - self.start in self.anchors
 
     def indices(self, now: int) -> list[int]:
         """Sorted indices that frame `now` reads."""
         past = [index for index in self.items if index < now]
-        seen = {index for index in past if self.items[index].permanent}
+        seen = {index for index in past if self._is_anchor(index)}
         room = self.recent if self.max_items is None else self.max_items - len(seen)
         for step in range(self.recent):
             index = now - 1 - step * self.gap
@@ -66,5 +69,6 @@ class FrameBank(MemoryManager):
         return sorted(seen)
 
     def needed(self, index: int, now: int) -> bool:
-        """A recent frame, until it falls out of the last window."""
-        return self.recent > 0 and index > now - 1 - (self.recent - 1) * self.gap
+        """Anchors always; a recent frame until it falls out of the last window."""
+        oldest = now - (self.recent - 1) * self.gap
+        return self._is_anchor(index) or (self.recent > 0 and index >= oldest)

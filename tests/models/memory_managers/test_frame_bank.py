@@ -75,13 +75,6 @@ def test_grow_and_drop():
     assert bank.read('label', 1)[0, :, 0, 0, 0, 0].tolist() == [1, 0]
 
 
-def test_anchor_outlives_recent_frames_under_a_limit():
-    one = (4 + 4) * 64 * 64
-    bank = FrameBank((0, 5), 3, max_memory_mb=3 * one / 2**20)
-    run(bank, 12, size=(64, 64))
-    assert sorted(bank.items) == [0, 5, 12]
-
-
 def test_nothing_to_read_is_refused():
     with pytest.raises(ValueError, match='second frame'):
         FrameBank((5,), 0, annotated=False)
