@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+# The compiled ops; what could not be compiled leaves its reason there.
+BUILT := mmvos/ops/lib/.built
 DEMO := work_dirs/demo
 # One thread per worker: the workers already use every core.
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist worksteal
@@ -21,7 +23,7 @@ help:
 	@echo 'make test-all   lint, then every test'
 	@echo 'make clean      remove caches, build leftovers and $(DEMO)'
 
-venv: $(STAMP)
+venv: $(STAMP) $(BUILT)
 
 # torch goes first: with it in place no other package can ask for its newest CUDA build.
 $(STAMP): setup.py requirements/runtime.txt requirements/engine.txt requirements/tests.txt requirements/constraints.txt
@@ -29,6 +31,10 @@ $(STAMP): setup.py requirements/runtime.txt requirements/engine.txt requirements
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install -q -c requirements/constraints.txt "$$(grep '^torch==' requirements/constraints.txt)"
 	@$(RUN) -m pip install -q -c requirements/constraints.txt -r requirements/tests.txt -e '.[engine]'
+	@touch $@ $(BUILT)
+
+$(BUILT): build_ops.py $(wildcard mmvos/ops/csrc/*.h mmvos/ops/csrc/*/*) | $(STAMP)
+	@$(RUN) build_ops.py
 	@touch $@
 
 demo: venv
@@ -53,5 +59,5 @@ test-all: lint
 	@$(PYTEST)
 
 clean:
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache $(DEMO)
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache mmvos/ops/lib $(DEMO)
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

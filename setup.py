@@ -1,30 +1,46 @@
-"""Builds the package; configs, tools, demo and checkpoints travel inside it as ``mmvos/.mim``."""
+"""Builds the package, with compiled ops where a compiler is there (build_ops.py).
+
+Configs, tools, demo and checkpoints travel inside it as ``mmvos/.mim``.
+"""
 
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))  # a build that pip isolates does not look here
+from build_ops import BuildError, build  # noqa: E402
+
 SHIPPED = ('configs', 'tools', 'demo', 'checkpoints')
 
 
-class BuildWithMim(build_py):
-    """Adds ``mmvos/.mim``: copies in a wheel, links into the checkout in an editable install."""
+class BuildAll(build_py):
+    """Adds the compiled ops and ``mmvos/.mim``; an editable install has them in the checkout."""
 
     def run(self):
-        """Builds the Python files, then the shipped folders beside them."""
+        """Builds the Python files, then what lies beside them."""
         if self.editable_mode:
             self._link(ROOT / 'mmvos' / '.mim')
             super().run()
+            self._compile(ROOT / 'mmvos' / 'ops' / 'lib')
             return
         # pip builds inside the checkout: what an earlier build left there would be shipped again.
         shutil.rmtree(Path(self.build_lib) / 'mmvos', ignore_errors=True)
         super().run()
         self._copy(Path(self.build_lib) / 'mmvos' / '.mim')
+        self._compile(Path(self.build_lib) / 'mmvos' / 'ops' / 'lib')
+
+    def _compile(self, target):
+        try:
+            build(target)
+        except BuildError as error:  # only of what was asked for; setuptools hides an Exception
+            raise SystemExit(f'error: {error}') from error
 
     def _copy(self, target):
         for name in SHIPPED:
@@ -37,6 +53,25 @@ class BuildWithMim(build_py):
         target.mkdir()
         for name in SHIPPED:
             (target / name).symlink_to(Path(os.pardir, os.pardir, name), target_is_directory=True)
+
+
+class TagForAnyPython(bdist_wheel):
+    """A wheel with a library is for one platform, but for every version of Python and torch."""
+
+    def run(self):
+        """Builds first, because the name of the wheel depends on what could be compiled."""
+        if not self.skip_build:
+            self.run_command('build')
+        lib = Path(self.get_finalized_command('build').build_lib) / 'mmvos' / 'ops' / 'lib'
+        self.root_is_pure = not any(lib.glob('*.so'))
+        if not self.root_is_pure:
+            self.distribution.has_ext_modules = lambda: True  # installs as such
+        super().run()
+
+    def get_tag(self):
+        """Returns py3-none-any, or py3-none-<platform>."""
+        tag = super().get_tag()
+        return tag if self.root_is_pure else ('py3', 'none', tag[2])
 
 
 def read_version():
@@ -66,7 +101,7 @@ setup(
     packages=find_packages(include=('mmvos', 'mmvos.*')),
     install_requires=read_requirements('runtime'),
     extras_require={'engine': read_requirements('engine')},
-    cmdclass={'build_py': BuildWithMim},
+    cmdclass={'build_py': BuildAll, 'bdist_wheel': TagForAnyPython},
     zip_safe=False,
     classifiers=[
         'Development Status :: 4 - Beta',

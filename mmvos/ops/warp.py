@@ -3,8 +3,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .backends import only_torch
 
-def warp(x: Tensor, flow: Tensor) -> Tensor:
+
+def warp(x: Tensor, flow: Tensor, *, backend: str | None = None) -> Tensor:
     """Sample out(p) = x(p + flow(p)), zero where p + flow(p) leaves the map.
 
     Bilinear; a position whose bilinear weights inside the map sum to less than 0.9999 is zero
@@ -13,10 +15,12 @@ def warp(x: Tensor, flow: Tensor) -> Tensor:
     Args:
         x: (B,C,h,w).
         flow: (B,2,h,w) in cells, xy. Kept in float32 or wider under autocast.
+        backend: None or 'torch'.
 
     Returns:
-        (B,C,h,w).
+        (B,C,h,w) in the type of x.
     """
+    only_torch('warp', backend)
     height, width = x.shape[-2:]
     flow = flow.to(x.dtype if x.dtype == torch.float64 else torch.float32)
     ys = torch.arange(height, device=x.device, dtype=flow.dtype)[:, None]
@@ -25,7 +29,7 @@ def warp(x: Tensor, flow: Tensor) -> Tensor:
     grid = torch.stack([2 * px / max(width - 1, 1) - 1, 2 * py / max(height - 1, 1) - 1], -1)
     out = F.grid_sample(x.to(flow.dtype), grid, mode='bilinear', padding_mode='zeros',
                         align_corners=True)
-    return out * (_inside(px, width) * _inside(py, height) >= 0.9999)[:, None]
+    return (out * (_inside(px, width) * _inside(py, height) >= 0.9999)[:, None]).to(x.dtype)
 
 
 def _inside(position: Tensor, size: int) -> Tensor:

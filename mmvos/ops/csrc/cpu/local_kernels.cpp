@@ -1,0 +1,10 @@
+// The table of this instruction set.
+#include "kernels.h"
+
+namespace MMVOS_ISA {
+
+extern const mmvos::Kernels kernels;
+const mmvos::Kernels kernels = {correlation, correlation_backward, propagation,
+                                propagation_backward};
+
+}  // namespace MMVOS_ISA
