@@ -2,11 +2,17 @@
 import argparse
 from pathlib import Path
 
-import torch
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from mmvos.apis import exit_with_message, find_checkpoint, load_config, load_weights, setup
+from mmvos.apis import (
+    exit_with_message,
+    find_checkpoint,
+    inference_context,
+    load_config,
+    load_weights,
+    setup,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,7 +57,7 @@ def main() -> None:
     setup()
     runner = build_runner(args)
     device = runner.model.data_preprocessor.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=args.dtype == 'bf16'):
+    with inference_context(runner.model.eval(), args.dtype, device):
         runner.test()
 
 

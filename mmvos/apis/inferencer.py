@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..engine.hooks import frame_progress
-from ..io import decode_mask, encode_mask
+from ..io import InBackground, decode_mask, encode_mask
 from ..models.segmentors import VideoSegmentor, VOSSession
 from ..registry import MODELS
 from ..structures import VideoSource, open_video
@@ -22,9 +22,8 @@ from .checkpoint import load_weights
 from .command_line import load_config, setup
 from .given_masks import GivenMasks, Palette, read_given
 from .model_zoo import find_checkpoint, resolve_model
+from .precision import inference_context
 from .result_writer import check_inputs_kept, result_writer
-
-DTYPES = ('fp32', 'bf16')
 
 
 class LabelMaps:
@@ -74,7 +73,8 @@ class VOSInferencer:
         checkpoint: Weights, or the name of a model that has some; a model given by its name brings
             its own.
         device: 'cpu', 'cuda', 'cuda:1', ...; the GPU, if there is one, by default.
-        dtype: 'fp32' or 'bf16' (convolutions in bfloat16).
+        dtype: 'fp32' or 'bf16' (convolutions in bfloat16, batch norms of the backbone folded into
+            them; a segmentor that is passed is copied before).
         size: Work at this shorter side in pixels (never enlarges); masks come back at native size.
 
     Raises:
@@ -91,15 +91,15 @@ class VOSInferencer:
     def __init__(self, model: str | Path | Config | Mapping | VideoSegmentor, *,
                  checkpoint: str | Path | None = None, device: str | torch.device | None = None,
                  dtype: str = 'fp32', size: int = 480) -> None:
-        if dtype not in DTYPES:
-            raise ValueError(f'dtype should be one of {DTYPES}, got {dtype!r}')
         if size < 1:
             raise ValueError(f'size, the shorter side in pixels, should be 1 or more, got {size}')
         setup()
         self.device = _device(device)
-        self.dtype = dtype
         self.size = size
+        if dtype != 'fp32' and isinstance(model, VideoSegmentor):
+            model = copy.deepcopy(model)
         self.model = _segmentor(model, checkpoint).to(self.device).eval()
+        self._context = inference_context(self.model, dtype, self.device.type)
 
     def __call__(self, video: str | Path | VideoSource, masks: GivenMasks | None = None,
                  out_dir: str | Path | None = None, *, mask_palette: Palette | None = None,
@@ -135,11 +135,12 @@ class VOSInferencer:
             writer = None
             if out_dir is not None:
                 writer = stack.enter_context(result_writer(out_dir, video))
+                later = stack.enter_context(InBackground())
             frames = stack.enter_context(closing(self._segment(video, given)))
             for image, labels in _counted(frames, video.name, len(names), shown=progress):
                 pngs.append(encode_mask(labels))
                 if writer:
-                    writer.write(len(pngs) - 1, image, labels, pngs[-1])
+                    later(writer.write, len(pngs) - 1, image, labels, pngs[-1])
         return VOSResult(video.name, names, LabelMaps(pngs))
 
     def session(self) -> VOSSession:
@@ -148,8 +149,7 @@ class VOSInferencer:
 
     def _session(self, video: VideoSource | None) -> VOSSession:
         session = self.model.session(video, size=self.size)
-        if self.dtype == 'bf16':
-            session.step = torch.autocast(self.device.type, torch.bfloat16)(session.step)
+        session.step = self._context(session.step)
         return session
 
     def _segment(self, video: VideoSource, given: Mapping[int, bytes]

@@ -1,5 +1,6 @@
 """Reading and writing images, masks and videos; imports neither torch nor MMEngine."""
 
+from .background import InBackground
 from .colours import map_colours, palette, parse_palette, voc_colour
 from .errors import InputError
 from .files import atomic_path, atomic_write, make_dir, write_error
@@ -9,6 +10,7 @@ from .video import VideoReader, VideoWriter
 
 __all__ = [
     'IMAGE_SUFFIXES',
+    'InBackground',
     'InputError',
     'VideoReader',
     'VideoWriter',

@@ -5,6 +5,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from mmcv.cnn import fuse_conv_bn
 from PIL import Image
 
 from mmvos.apis import VOSInferencer, load_config, resolve_model, setup
@@ -100,7 +101,9 @@ def test_bf16_runs_each_step_under_autocast(video, weights):
         lambda module, args, out: dtypes.append(out[-1].dtype))
     result = inferencer(video, video.labels(0), progress=False)
     assert dtypes == [torch.bfloat16] * len(video)
-    plain = VOSInferencer(MAMP, checkpoint=weights, device='cpu').session()
+    plain = VOSInferencer(MAMP, checkpoint=weights, device='cpu')
+    fuse_conv_bn(plain.model.backbone)
+    plain = plain.session()
     with torch.autocast('cpu', torch.bfloat16):
         for index, labels in enumerate(result.masks):
             given = video.labels(0) if index == 0 else None

@@ -10,15 +10,23 @@ import resource
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import cv2
+import numpy as np
 import torch
 
-from mmvos.apis import exit_with_message, find_checkpoint, load_config, load_weights, setup
+from mmvos.apis import (
+    exit_with_message,
+    find_checkpoint,
+    inference_context,
+    load_config,
+    load_weights,
+    setup,
+)
 from mmvos.datasets.synthetic import SyntheticVideo
-from mmvos.io import atomic_write, encode_mask
+from mmvos.io import InBackground, atomic_write, encode_mask
 from mmvos.models import VideoSegmentor
 from mmvos.registry import MODELS
 from mmvos.structures import FrameFolder
@@ -107,18 +115,24 @@ def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path) -> di
     video, mask = render(args, folder)
     timer, session = StageTimer(device), model.session()
     timer.wrap(model)
-    for index in range(args.frames):
-        if index == min(args.warm_up, args.frames - 1):
-            timer.seconds.clear()
-            first = index
-        with timer.stage('decode'):
-            image = video.read(index)
-        with timer.stage('other'):
-            labels = session.step(image, mask if index == 0 else None)
-        with timer.stage('write'):
-            atomic_write(folder / 'masks' / f'{index:05d}.png', encode_mask(labels))
+    with closing(video.frames()) as images, InBackground() as later:
+        for index in range(args.frames):
+            if index == min(args.warm_up, args.frames - 1):
+                timer.seconds.clear()
+                first = index
+            with timer.stage('decode'):
+                image = next(images)
+            with timer.stage('other'):
+                labels = session.step(image, mask if index == 0 else None)
+            with timer.stage('write'):
+                later(write, folder / 'masks' / f'{index:05d}.png', labels)
     timed = args.frames - first
     return {name: timer.seconds[name] / timed for name in STAGES}
+
+
+def write(path: Path, labels: np.ndarray) -> None:
+    """One mask as a PNG."""
+    atomic_write(path, encode_mask(labels))
 
 
 def device_name(device: torch.device) -> str:
@@ -149,7 +163,7 @@ def main() -> None:
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     model.to(device)
     with tempfile.TemporaryDirectory() as folder, \
-            torch.autocast(device.type, torch.bfloat16, enabled=args.dtype == 'bf16'):
+            inference_context(model, args.dtype, device.type):
         seconds = measure(args, model, Path(folder))
     total = sum(seconds.values())
     for name, value in seconds.items():

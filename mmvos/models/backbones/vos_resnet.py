@@ -24,9 +24,10 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Residual sum after ReLU."""
-        out = torch.relu(self.bn1(self.conv1(x)))
+        out = self.bn1(self.conv1(x)).relu_()
         out = self.bn2(self.conv2(out))
-        return torch.relu(out + (x if self.downsample is None else self.downsample(x)))
+        out += x if self.downsample is None else self.downsample(x)
+        return out.relu_()
 
 
 @MODELS.register_module()
@@ -62,6 +63,6 @@ class VOSResNet18(BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B,3,H,W) -> ((B,out_channels,ceil(H/4),ceil(W/4)),)."""
         x = x.contiguous(memory_format=torch.channels_last)
-        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.bn1(self.conv1(x)).relu_()
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return (x if self.projection is None else self.projection(x),)

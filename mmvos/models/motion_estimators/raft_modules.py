@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...ops import local_correlation
+
 
 def make_norm(kind: str, channels: int) -> nn.Module:
     """'batch', 'instance' (without parameters) or 'none'."""
@@ -183,38 +185,25 @@ class FlowHead(nn.Module):
 class CorrelationPyramid:
     """Correlation of N pairs of maps at several scales, read in windows (RAFT section 3.2).
 
-    Reads the same numbers as the all-pairs volume without holding it: correlation with a pooled
-    map is pooled correlation, and a few rows of query cells read a few rows of each level only,
-    so every read correlates these. `tile_bytes` bounds what is held, whatever the flow.
-    Not differentiable: use it under `torch.no_grad`.
+    Reads the same numbers as the all-pairs volume, which never exists: correlation with a pooled
+    map is pooled correlation.
 
     Args:
         query: (N,C,h,w).
         ref: (N,C,h,w).
         levels: L, each level has half the resolution of the one before.
         radius: R; a window is 2R+1 cells of its level wide.
-        tile_bytes: Most that a tile of the volume may take; 8 MiB stays in a CPU's cache, a
-            GPU prefers few tiles.
     """
 
-    def __init__(self, query: Tensor, ref: Tensor, *, levels: int, radius: int,
-                 tile_bytes: int | None = None) -> None:
+    def __init__(self, query: Tensor, ref: Tensor, *, levels: int, radius: int) -> None:
         self.radius = radius
-        query = query.float() / math.sqrt(query.shape[1])
-        self.queries = query.flatten(2).transpose(1, 2).contiguous()
+        self.query = query.float() / math.sqrt(query.shape[1])
         # a map too small for the coarsest level goes on with zeros, as it does everywhere outside
         least = 2 ** (levels - 1)
         short_y, short_x = (max(0, least - n) for n in ref.shape[-2:])
-        maps = [F.pad(ref.float(), (0, short_x, 0, short_y))]
+        self.maps = [F.pad(ref.float(), (0, short_x, 0, short_y))]
         for _ in range(levels - 1):
-            maps.append(F.avg_pool2d(maps[-1], 2))
-        self.sizes = [tuple(m.shape[-2:]) for m in maps]
-        self.keys = [m.flatten(2).transpose(1, 2).contiguous() for m in maps]
-        self._scale = query.new_tensor([0.5 ** level for level in range(levels)])[:, None]
-        self._steps = torch.arange(-radius, radius + 2, device=query.device)
-        tile_bytes = tile_bytes or (2 ** 23 if query.device.type == 'cpu' else 2 ** 28)
-        row_bytes = 4 * query.shape[3] * sum(h * w for h, w in self.sizes)
-        self.tile = query.shape[3] * max(1, tile_bytes // row_bytes)
+            self.maps.append(F.avg_pool2d(self.maps[-1], 2))
 
     def read(self, centre: Tensor) -> Tensor:
         """Bilinear windows around `centre`, zero outside the maps.
@@ -223,56 +212,10 @@ class CorrelationPyramid:
             centre: (N,2,h,w) float32, xy in cells of level 0 of the reference.
 
         Returns:
-            (N,L*(2R+1)**2,h,w), channels-last; level, then x, then y offset.
+            (N,L*(2R+1)**2,h,w); level, then x, then y offset.
         """
-        flat = centre.flatten(2).transpose(1, 2)
-        pairs = [torch.cat([self._windows(q, n, c) for q, c in zip(
-            self.queries[n].split(self.tile), flat[n].split(self.tile), strict=True)])
-            for n in range(len(flat))]
-        return torch.stack(pairs).transpose(1, 2).unflatten(2, centre.shape[2:])
-
-    def _windows(self, query: Tensor, pair: int, centre: Tensor) -> Tensor:
-        """Windows of a tile of M query cells: (M,C), (M,2) -> (M,L*(2R+1)**2).
-
-        All cells of a window share the fraction of its centre, so 2R+2 integer rows and columns
-        are gathered and blended once per axis, which is cheaper than sampling each cell.
-        """
-        point = centre[:, None] * self._scale  # M,L,2
-        low = point.floor()
-        x, y = ((low[..., i, None] + self._steps).long() for i in (0, 1))  # M,L,2R+2
-        volume, bands = self._correlate(query, pair, y)
-        first, last, start, width, height = bands.to(centre.device)[..., None]
-        rows = start + y.maximum(first).minimum(last) * width
-        index = rows[..., None, :] + x.clamp(min=0).minimum(width - 1)[..., None]
-        window = volume.gather(1, index.flatten(1)).view(index.shape)
-        fraction = point - low
-        window = _blend(window, 2, fraction[..., 0, None], (x >= 0) & (x < width))
-        return _blend(window, 3, fraction[..., 1, None], (y >= 0) & (y < height)).flatten(1)
-
-    def _correlate(self, query: Tensor, pair: int, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Correlation of M cells with the rows that they read.
-
-        Returns:
-            Volume (M,P) and, per level, (5,L): first and last row in it, column of row 0 in the
-            volume (negative where it is not in it), width, height.
-        """
-        lows, highs = y.amin((0, 2)).tolist(), y.amax((0, 2)).tolist()
-        bands, size = [], 0
-        for (height, width), low, high in zip(self.sizes, lows, highs, strict=True):
-            first, last = (min(max(row, 0), height - 1) for row in (low, high))
-            bands.append((first, last, size - first * width, width, height))
-            size += (last + 1 - first) * width
-        volume = query.new_empty(len(query), size)
-        for keys, (first, last, start, width, _) in zip(self.keys, bands, strict=True):
-            begin, end = first * width, (last + 1) * width
-            torch.mm(query, keys[pair, begin:end].t(), out=volume[:, start + begin:start + end])
-        return volume, torch.tensor(bands).t()
-
-
-def _blend(window: Tensor, axis: int, fraction: Tensor, inside: Tensor) -> Tensor:
-    """Linear interpolation between neighbours along an axis of (M,L,P+1,P+1), outside is zero."""
-    shape = (*inside.shape[:2], *((-1, 1) if axis == 2 else (1, -1)))
-    near = ((1 - fraction) * inside[..., :-1]).view(shape)
-    far = (fraction * inside[..., 1:]).view(shape)
-    size = window.shape[axis] - 1
-    return torch.addcmul(window.narrow(axis, 0, size) * near, window.narrow(axis, 1, size), far)
+        side = 2 * self.radius + 1
+        levels = [local_correlation(self.query, level, self.radius, coords=centre / 2**i)
+                  for i, level in enumerate(self.maps)]
+        windows = torch.stack(levels, 1).unflatten(2, (side, side))  # N,L,y,x,h,w
+        return windows.transpose(2, 3).flatten(1, 3)

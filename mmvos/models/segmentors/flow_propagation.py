@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...ops import warp
+from ...ops import hard_labels, warp
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState
 from .base import VideoSegmentor
@@ -47,7 +47,8 @@ class FlowPropagation(VideoSegmentor):
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Store the hard masks and the motion code."""
-        masks = F.one_hot(probs.argmax(1), probs.shape[1]).movedim(-1, 1)[:, 1:, None]
+        labels = hard_labels(probs)[:, 0].long()
+        masks = F.one_hot(labels, probs.shape[1]).movedim(-1, 1)[:, 1:, None]
         state.banks['frames'].add(
             frame.index, shared=dict(motion=self.motion_estimator.code(frame)),
             objects=dict(mask=masks.to(probs.dtype)), permanent=frame.introduces)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...ops import UPSAMPLE, rgb_to_lab
+from ...ops import UPSAMPLE, hard_labels, rgb_to_lab
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, VOSDataSample
 from ..memory_managers import MemoryManager
@@ -130,7 +130,7 @@ class MAMP(VideoSegmentor):
         'exists' becomes 0 for objects that are given later: to this frame they are unknown.
         """
         stride = self.backbone.stride * self.geometry.decimate
-        channel = probs.argmax(1, keepdim=True)[..., ::stride, ::stride]
+        channel = hard_labels(probs[..., ::stride, ::stride])
         objects = torch.arange(1, probs.shape[1], device=probs.device)[:, None, None]
         label = (channel == objects).to(probs.dtype)[:, :, None]
         motion = self.motion_estimator.code(self.view(frame))
@@ -149,7 +149,7 @@ class MAMP(VideoSegmentor):
     def features(self, frame: Frame) -> Tensor:
         """(B,C,h,w), computed once per frame."""
         return frame.cached(
-            'features', lambda: self.backbone(rgb_to_lab(self.view(frame).image))[-1].float())
+            'features', lambda: self.backbone(rgb_to_lab(self.view(frame).image))[-1])
 
     def offset(self, frame: Frame, bank: MemoryManager) -> Tensor:
         """(B,T,2,h,w) integer offsets in cells, clamped to the size of the map."""

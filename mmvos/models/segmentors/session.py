@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...io import as_labels
+from ...ops import hard_labels
 from ...structures import Frame, VideoSource
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class VOSSession:
         probs = self.segmentor.geometry.crop(probs, self._working_size())
         if probs.shape[-2:] != self.native:
             probs = F.interpolate(probs, self.native, mode='bilinear', align_corners=False)
-        channels = probs.argmax(1)[0].byte().cpu().numpy()
+        channels = hard_labels(probs)[0, 0].cpu().numpy()
         return np.array([0, *self.ids], np.uint8)[channels]
 
 
