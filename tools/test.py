@@ -8,10 +8,10 @@ from mmengine.runner import Runner
 from mmvos.apis import (
     exit_with_message,
     find_checkpoint,
-    inference_context,
     load_config,
     load_weights,
     setup,
+    use_dtype,
 )
 
 
@@ -46,19 +46,18 @@ def build_runner(args: argparse.Namespace) -> Runner:
     if args.checkpoint:
         load_weights(runner.model, find_checkpoint(args.checkpoint))
     elif any(p.requires_grad for p in runner.model.parameters()):
-        raise ValueError(f'{args.config} has weights to load; give a .pth file or the name of a '
+        raise ValueError(f'{args.config} needs weights; give a .pth file or the name of a '
                          f'shipped model: tools/test.py {args.config} mamp_r18')
     return runner
 
 
 def main() -> None:
-    """Test under autocast, if asked for."""
+    """Build, load, test."""
     args = parse_args()
     setup()
     runner = build_runner(args)
-    device = runner.model.data_preprocessor.device.type
-    with inference_context(runner.model.eval(), args.dtype, device):
-        runner.test()
+    use_dtype(runner.model.eval(), args.dtype)
+    runner.test()
 
 
 if __name__ == '__main__':

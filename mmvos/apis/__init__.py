@@ -4,10 +4,10 @@ from .checkpoint import load_weights
 from .command_line import exit_with_message, load_config, setup
 from .inferencer import LabelMaps, VOSInferencer, VOSResult
 from .model_zoo import ModelFiles, find_checkpoint, list_models, resolve_model
-from .precision import inference_context
+from .precision import use_dtype
 
 __all__ = [
     'LabelMaps', 'ModelFiles', 'VOSInferencer', 'VOSResult', 'VOSSession', 'exit_with_message',
-    'find_checkpoint', 'inference_context', 'list_models', 'load_config', 'load_weights',
-    'resolve_model', 'setup'
+    'find_checkpoint', 'list_models', 'load_config', 'load_weights', 'resolve_model', 'setup',
+    'use_dtype'
 ]

@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from ..compat import register_safe_loader
 from ..io.files import REMEDIES
 from ..plugins import load_plugins
+from .model_zoo import data_root
 
 
 def setup() -> None:
@@ -21,17 +22,18 @@ def setup() -> None:
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
-    """Read a config file and apply `--cfg-options`.
+    """Read a config file, here or of mmvos itself, and apply `--cfg-options`.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not a Python config.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'config {path} does not exist; configs/ of mmvos holds them')
-    if Path(path).suffix != '.py':
+    found = next((p for p in (Path(path), data_root() / path) if p.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f'config {path} does not exist here or in {data_root()}')
+    if found.suffix != '.py':
         raise ValueError(f'config {path} should be a .py file')
-    cfg = Config.fromfile(path)
+    cfg = Config.fromfile(str(found))
     cfg.merge_from_dict(options or {})
     return cfg
 

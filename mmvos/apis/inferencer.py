@@ -22,7 +22,7 @@ from .checkpoint import load_weights
 from .command_line import load_config, setup
 from .given_masks import GivenMasks, Palette, read_given
 from .model_zoo import find_checkpoint, resolve_model
-from .precision import inference_context
+from .precision import use_dtype
 from .result_writer import check_inputs_kept, result_writer
 
 
@@ -99,7 +99,7 @@ class VOSInferencer:
         if dtype != 'fp32' and isinstance(model, VideoSegmentor):
             model = copy.deepcopy(model)
         self.model = _segmentor(model, checkpoint).to(self.device).eval()
-        self._context = inference_context(self.model, dtype, self.device.type)
+        use_dtype(self.model, dtype)
 
     def __call__(self, video: str | Path | VideoSource, masks: GivenMasks | None = None,
                  out_dir: str | Path | None = None, *, mask_palette: Palette | None = None,
@@ -148,9 +148,7 @@ class VOSInferencer:
         return self._session(None)
 
     def _session(self, video: VideoSource | None) -> VOSSession:
-        session = self.model.session(video, size=self.size)
-        session.step = self._context(session.step)
-        return session
+        return self.model.session(video, size=self.size)
 
     def _segment(self, video: VideoSource, given: Mapping[int, bytes]
                  ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -186,7 +184,7 @@ def _segmentor(model: str | Path | Config | Mapping | VideoSegmentor,
         with DefaultScope.overwrite_default_scope(scope):
             model = MODELS.build(copy.deepcopy(model.get('model', model)))
         if checkpoint is None and any(p.requires_grad for p in model.parameters()):
-            raise ValueError(f'{type(model).__name__} has weights to load; give a checkpoint: a '
+            raise ValueError(f'{type(model).__name__} needs weights; give a checkpoint: a '
                              '.pth file, or the name of a model: mamp_r18')
     if checkpoint is not None:
         load_weights(model, find_checkpoint(checkpoint))

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 import torch
@@ -57,6 +58,11 @@ def only_torch(op: str, backend: str | None) -> None:
 def accumulator(dtype: torch.dtype) -> torch.dtype:
     """The type that sums over inputs of `dtype` have."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Autocast off for the device of `x`; 'meta' has none."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def wants_gradient(*tensors: Tensor | None) -> bool:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import library
-from .backends import accumulator, choose
+from .backends import accumulator, choose, without_autocast
 from .reference import grid_rows, sample, tiles_to_rows, window_logits, window_steps
 
 
@@ -20,7 +20,9 @@ def local_correlation(query: Tensor, key: Tensor, radius: int, dilation: int = 1
     cosine volume; with `coords` RAFT's lookup in one level, without the volume of all pairs (Teed
     and Deng 2020, section 3.2), and MAST's dilated search.
 
-    Differentiable in query and key; the gradient of `coords` is not computed.
+    Differentiable in query and key, once in the libraries; the gradient of `coords` is not
+    computed. A NaN in a feature makes the products with it NaN; where a window of `coords` lies
+    outside the map a library may give 0 instead.
 
     Args:
         query: (B,C,h,w) float32, float64, bfloat16 or float16.
@@ -71,7 +73,7 @@ def _check(query: Tensor, key: Tensor, radius: int, dilation: int, coords: Tenso
 
 def _torch(query: Tensor, key: Tensor, radius: int, dilation: int,
            coords: Tensor | None) -> Tensor:
-    with torch.autocast(query.device.type, enabled=False):
+    with without_autocast(query):
         query, key = (x.to(accumulator(x.dtype)) for x in (query, key))
         if not query.numel() or not key.numel():
             side = 2 * radius + 1

@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import library
-from .backends import accumulator, choose, wants_gradient
+from .backends import accumulator, choose, wants_gradient, without_autocast
 from .reference import TILE, grid_rows, sample, tiles_to_rows, window_logits, window_steps
 
 OUT_OF_RANGE = ('zero_logit', 'mask')
+MAX_RADIUS = 60  # what every instruction set has room for
 
 
 def local_propagation(query: Tensor, keys: Tensor, values: Tensor, radius: int,
@@ -26,8 +27,8 @@ def local_propagation(query: Tensor, keys: Tensor, values: Tensor, radius: int,
     A cell that meets a logit of NaN or +Inf comes out NaN, others are untouched; a logit of -Inf
     has no weight, and where all are -Inf the cell is NaN.
 
-    Differentiable in query, keys and values, with `topk` or `offset` by backend 'torch' only; the
-    gradient of `offset` is not computed.
+    Differentiable in query, keys and values, once in the libraries, and with `topk` or `offset` by
+    backend 'torch' only; the gradient of `offset` is not computed.
 
     Args:
         query: (B,C,h,w) float32, float64, bfloat16 or float16.
@@ -52,9 +53,11 @@ def local_propagation(query: Tensor, keys: Tensor, values: Tensor, radius: int,
     _check(query, keys, values, radius, topk, scale, out_of_range, offset)
     num_candidates = keys.shape[2] * (2 * radius + 1)**2
     topk = 0 if topk is None or topk >= num_candidates else topk
-    special = bool(topk) or offset is not None
-    cannot = ('gradients with topk or offset need backend=\'torch\''
-              if special and wants_gradient(query, keys, values) else None)
+    cannot = None
+    if (topk or offset is not None) and wants_gradient(query, keys, values):
+        cannot = "gradients with topk or offset need backend='torch'"
+    elif radius > MAX_RADIUS:
+        cannot = f"a radius above {MAX_RADIUS} needs backend='torch'"
     backend = choose('local_propagation', backend, query, cannot=cannot)
     values = values.to(accumulator(query.dtype))
     if offset is not None:
@@ -98,10 +101,10 @@ def _check(query: Tensor, keys: Tensor, values: Tensor, radius: int, topk: int |
 
 def _torch(query: Tensor, keys: Tensor, values: Tensor, offset: Tensor | None, radius: int,
            topk: int, scale: float, mask: bool) -> Tensor:
-    with torch.autocast(query.device.type, enabled=False):
+    with without_autocast(query):
         query, keys = (x.to(accumulator(x.dtype)) for x in (query, keys))
-        if not query.numel() or not values.numel():
-            return query.sum() + values.sum((2, 3, 4))[..., None, None] + query.new_zeros(
+        if not values.numel():
+            return query.sum() + keys.sum() + values.sum() + query.new_zeros(
                 values.shape[0], values.shape[1], *query.shape[2:])
         if offset is not None:
             return _with_offset(query * scale, keys, values, offset, radius, topk, mask)

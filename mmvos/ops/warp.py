@@ -10,7 +10,7 @@ def warp(x: Tensor, flow: Tensor, *, backend: str | None = None) -> Tensor:
     """Sample out(p) = x(p + flow(p)), zero where p + flow(p) leaves the map.
 
     Bilinear; a position whose bilinear weights inside the map sum to less than 0.9999 is zero
-    (MAMP's released rule). Integer flow is a gather with zero fill.
+    (MAMP's released rule). Integer flow is a gather with zero fill, to about 1e-5 of a cell.
 
     Args:
         x: (B,C,h,w).
@@ -29,7 +29,8 @@ def warp(x: Tensor, flow: Tensor, *, backend: str | None = None) -> Tensor:
     grid = torch.stack([2 * px / max(width - 1, 1) - 1, 2 * py / max(height - 1, 1) - 1], -1)
     out = F.grid_sample(x.to(flow.dtype), grid, mode='bilinear', padding_mode='zeros',
                         align_corners=True)
-    return (out * (_inside(px, width) * _inside(py, height) >= 0.9999)[:, None]).to(x.dtype)
+    inside = _inside(px, width) * _inside(py, height) >= 0.9999  # not if it is NaN
+    return torch.where(inside[:, None], out, 0).to(x.dtype)
 
 
 def _inside(position: Tensor, size: int) -> Tensor:

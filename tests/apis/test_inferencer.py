@@ -127,7 +127,7 @@ def test_every_form_of_a_model(weights, tmp_path):
 @pytest.mark.parametrize(('change', 'text'), [
     (dict(dtype='fp16'), "one of .'fp32', 'bf16'"), (dict(size=0), 'should be 1 or more'),
     (dict(device='gpu'), "got 'gpu'"), (dict(device='cuda:99'), 'is not there'),
-    (dict(checkpoint=None), 'has weights to load'), (dict(checkpoint='nope'), 'no model')])
+    (dict(checkpoint=None), 'needs weights'), (dict(checkpoint='nope'), 'no model')])
 def test_wrong_arguments(weights, change, text):
     with pytest.raises(ValueError, match=text):
         VOSInferencer(MAMP, **{'checkpoint': weights, **change})

@@ -50,6 +50,35 @@ class TestWarp:
         flow = torch.rand(1, 2, 5, 6, dtype=torch.float64) * 0.8 + 0.1
         assert torch.autograd.gradcheck(lambda t: warp(t, flow), x)
 
+    @pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+    @pytest.mark.parametrize('autocast', [False, True])
+    def test_whole_flow_copies_numbers_of_any_type(self, dtype, autocast):
+        x = torch.randn(1, 3, 60, 107, generator=torch.Generator().manual_seed(0)).to(dtype)
+        with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+            out = warp(x, constant_flow(-1, 2, 60, 107))
+        assert out.dtype == dtype
+        assert (out[..., -2:, :] == 0).all()
+        assert (out[..., 0] == 0).all()
+        copied, expected = out[..., :-2, 1:], x[..., 2:, :-1]
+        # positions are right to 1e-5 cells, which two neighbours that differ by 8 show
+        assert (copied.double() - expected.double()).abs().max() < 1e-4
+        wide = dtype in (torch.float32, torch.float64)
+        assert wide or (copied == expected).double().mean() > 0.99  # 16 bits round that away
+
+    @pytest.mark.parametrize('far', [float('nan'), float('inf'), 1e9, -20.])
+    def test_far_outside_is_zero(self, far):
+        flow = constant_flow(0, 0, 4, 5).clone()
+        flow[0, 1, 2, 3] = far
+        out = warp(torch.ones(1, 2, 4, 5), flow)
+        assert (out[0, :, 2, 3] == 0).all()
+        assert out.sum() == pytest.approx(38, abs=1e-4)
+
+    def test_has_no_other_backend(self):
+        x, flow = torch.ones(1, 2, 4, 5), constant_flow(0, 0, 4, 5)
+        with pytest.raises(ValueError, match="warp: there is only backend='torch', got 'cuda'"):
+            warp(x, flow, backend='cuda')
+        assert torch.equal(warp(x, flow, backend='torch'), warp(x, flow))
+
 
 class TestLab:
 

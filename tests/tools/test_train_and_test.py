@@ -12,7 +12,7 @@ from mmvos.apis import exit_with_message
 from mmvos.datasets import SyntheticVOS
 from mmvos.evaluation.functional import boundary_accuracy, mean_recall_decay, region_similarity
 from mmvos.io import read_mask
-from mmvos.models import MAMP
+from mmvos.models import MAMP, VOSResNet18
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/mamp/mamp_r18_synthetic.py'
@@ -51,6 +51,21 @@ def test_masks_are_bitwise_the_same_on_every_run(weights, tmp_path, monkeypatch)
         found.append(pngs(tmp_path / name))
     assert len(found[0]) == 12
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(('dtype', 'expected'), [('fp32', torch.float32), ('bf16', torch.bfloat16)])
+def test_features_have_the_type_that_was_asked_for(dtype, expected, weights, tmp_path,
+                                                   monkeypatch):
+    found, forward = set(), VOSResNet18.forward
+
+    def spy(self, x):
+        out = forward(self, x)
+        found.add(out[-1].dtype)
+        return out
+    monkeypatch.setattr(VOSResNet18, 'forward', spy)
+    run('test', CONFIG, weights, '--work-dir', tmp_path, '--dtype', dtype, '--cfg-options', *SMALL,
+        monkeypatch=monkeypatch)
+    assert found == {expected}
 
 
 def test_pngs_score_what_the_test_printed(weights, tmp_path, monkeypatch):

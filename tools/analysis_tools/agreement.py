@@ -20,10 +20,10 @@ from prettytable import PrettyTable
 from mmvos.apis import (
     exit_with_message,
     find_checkpoint,
-    inference_context,
     load_config,
     load_weights,
     setup,
+    use_dtype,
 )
 from mmvos.models import VideoSegmentor
 from mmvos.models.matching_heads import local
@@ -63,8 +63,8 @@ class Follower:
 
 
 @torch.no_grad()
-def compare(leader: VideoSegmentor, follower: Follower, context: torch.autocast,
-            item: dict, frames: int | None) -> tuple[int, int]:
+def compare(leader: VideoSegmentor, follower: Follower, item: dict,
+            frames: int | None) -> tuple[int, int]:
     """Pixels with one label and all pixels of a video, frames with given masks left out."""
     logits = []
     segment = leader.segment
@@ -80,8 +80,7 @@ def compare(leader: VideoSegmentor, follower: Follower, context: torch.autocast,
             with IN_TORCH:
                 sessions[0].step(image, given)
             follower.logits = logits[-1] if logits else None
-            with context:
-                sessions[1].step(image, given)
+            sessions[1].step(image, given)
             if given is None and logits:
                 labels = logits[-1].argmax(1)[0].numpy()
                 same += int((labels == follower.labels).sum())
@@ -99,7 +98,7 @@ def main() -> None:
     leader = MODELS.build(cfg.model).eval()
     load_weights(leader, find_checkpoint(args.checkpoint))
     model = copy.deepcopy(leader)
-    context = inference_context(model, args.dtype, 'cpu')
+    use_dtype(model, args.dtype)
     follower = Follower(model)
     table = PrettyTable(['video', 'pixels', 'other label', 'same label'])
     table.align = 'r'
@@ -107,7 +106,7 @@ def main() -> None:
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     for index in range(len(dataset)):
         item = dataset[index]
-        same, total = compare(leader, follower, context, item, args.frames)
+        same, total = compare(leader, follower, item, args.frames)
         sums += same, total
         table.add_row([item['data_samples'].video_name, total, total - same,
                        f'{same / max(total, 1):.6%}'])

@@ -20,10 +20,10 @@ import torch
 from mmvos.apis import (
     exit_with_message,
     find_checkpoint,
-    inference_context,
     load_config,
     load_weights,
     setup,
+    use_dtype,
 )
 from mmvos.datasets.synthetic import SyntheticVideo
 from mmvos.io import InBackground, atomic_write, encode_mask
@@ -162,8 +162,8 @@ def main() -> None:
         load_weights(model, find_checkpoint(args.checkpoint))
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     model.to(device)
-    with tempfile.TemporaryDirectory() as folder, \
-            inference_context(model, args.dtype, device.type):
+    use_dtype(model, args.dtype)
+    with tempfile.TemporaryDirectory() as folder:
         seconds = measure(args, model, Path(folder))
     total = sum(seconds.values())
     for name, value in seconds.items():

@@ -8,9 +8,10 @@ product is short, a copy of the inputs if that takes longer.
 """
 import argparse
 import json
-import resource
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -50,9 +51,19 @@ def seconds(function: Callable[[], object], device: str = 'cpu', repeats: int = 
     return min(times[1:])
 
 
-def peak_mib() -> float:
-    """Largest resident size of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def extra_mib(function: Callable[[], object]) -> float | None:
+    """How far one call raises the peak of this process's memory; Linux only."""
+    status, reset = Path('/proc/self/status'), Path('/proc/self/clear_refs')
+    if not reset.exists():
+        return None
+
+    def read(key: str) -> float:
+        return int(re.search(rf'^{key}:\s+(\d+) kB', status.read_text(), re.M)[1]) / 1024
+    function()  # what is loaded at the first call stays
+    reset.write_text('5')  # the peak begins again at what is in use
+    before = read('VmRSS')
+    function()
+    return read('VmHWM') - before
 
 
 def product_floor(dtype: torch.dtype, device: str = 'cpu') -> float:
@@ -110,10 +121,10 @@ def cpu_rows() -> list[dict]:
         for backend in ('cpu', 'torch'):
             if backend == 'cpu' and library.why_not('cpu'):
                 continue
-            before = peak_mib()
-            taken = seconds(forward(inputs, backend), repeats=REPEATS if backend == 'cpu' else 2)
-            rows.append(dict(what=f'forward, top-{TOPK}, {name}', backend=backend, seconds=taken,
-                             floor=floor, extra_mib=peak_mib() - before))
+            form = forward(inputs, backend)
+            rows.append(dict(what=f'forward, top-{TOPK}, {name}', backend=backend, floor=floor,
+                             extra_mib=extra_mib(form),
+                             seconds=seconds(form, repeats=REPEATS if backend == 'cpu' else 2)))
     inputs = make_inputs(TRAINING['cells'], 1, 1, batch=4)
     for backend, function in dict(
             cpu=training_form('cpu'), torch=training_form('torch'),
@@ -187,7 +198,7 @@ def show(rows: list[dict]) -> None:
             continue
         ratio = f"{row['seconds'] / row['floor']:.2f}" if row.get('floor') else ''
         against = f"{row['seconds'] / compiled[row['what']]:.2f}" if row['what'] in compiled else ''
-        extra = f"{row['extra_mib']:.0f}" if 'extra_mib' in row else ''
+        extra = '' if row.get('extra_mib') is None else f"{row['extra_mib']:.0f}"
         table.add_row([row['what'], row['backend'], f"{row['seconds']:.5f}", ratio, against, extra])
     print(table)
 

@@ -15,7 +15,8 @@ def read_scalars(work_dir: str) -> list[dict]:
     files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
     if not files:
         raise FileNotFoundError(f'no */vis_data/scalars.json in {work_dir}; give the --work-dir '
-                                'of tools/train.py')
+                                'of a tools/train.py that has logged a loss (every 50 iterations, '
+                                'or default_hooks.logger.interval)')
     rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     return sorted({row['step']: row for row in rows if 'loss' in row}.values(),
                   key=lambda row: row['step'])

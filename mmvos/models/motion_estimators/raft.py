@@ -170,8 +170,9 @@ def read_weights(path: str, expected: dict[str, Tensor], variant: str) -> dict[s
     """
     if not Path(path).expanduser().is_file():
         raise FileNotFoundError(
-            f'RAFT weights {path} do not exist; get them by download_models.sh of {PUBLIC}, or '
-            "choose motion_estimator=dict(type='DISFlow'), which needs none")
+            f'RAFT weights {path} do not exist; get them by download_models.sh of {PUBLIC} and set '
+            "motion_estimator.checkpoint (--cfg-options model.motion_estimator.checkpoint=PATH), "
+            "or choose motion_estimator=dict(type='DISFlow'), which needs none")
     state = load_checkpoint_file(path)
     if not isinstance(state, dict):
         raise ValueError(f'{path} does not hold the weights of RAFT but a {type(state).__name__}; '

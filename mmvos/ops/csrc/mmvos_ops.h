@@ -31,6 +31,8 @@ struct MMVOSContext {
 
 MMVOS_API int mmvos_abi();
 MMVOS_API const char* mmvos_error();  // of the calling thread
+// CPU only: the name of an instruction set, 0: of the best; empty where it does not run.
+MMVOS_API const char* mmvos_instruction_set(int32_t index);
 
 // out (B,P*P,h,w)[b, (dy+R)*P + dx+R, y, x] = <query (B,C,h,w)[b,:,y,x], key (B,C,h2,w2) at c + d*dilation>
 // c = (x,y), or coords (B,2,h,w)[b,:,y,x] (x first) and key is sampled bilinearly; 0 outside.

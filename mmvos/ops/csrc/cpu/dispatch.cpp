@@ -40,6 +40,7 @@ void* Threads::allocate(size_t bytes) {
 }
 
 void Threads::run(int64_t units, size_t scratch_bytes, Task task, void* args) {
+  if (!units) return;
   const int64_t workers = count_ < units ? count_ : units;
   const size_t bytes = (scratch_bytes + 127) / 64 * 64;
   std::vector<char*> scratch;
@@ -143,8 +144,7 @@ using mmvos::Threads;
 int mmvos_abi() { return MMVOS_ABI; }
 const char* mmvos_error() { return mmvos::error.c_str(); }
 
-// The name of an instruction set, 0: of the one in use; empty where it does not run.
-MMVOS_API const char* mmvos_instruction_set(int index) {
+const char* mmvos_instruction_set(int32_t index) {
   const mmvos::InstructionSet chosen = mmvos::instruction_set(index ? index : mmvos::best());
   return chosen.runs ? chosen.name : "";
 }
@@ -162,7 +162,9 @@ int mmvos_local_correlation_backward(const MMVOSTensor* grad, const MMVOSTensor*
                                      MMVOSTensor* grad_query, MMVOSTensor* grad_key,
                                      int32_t radius, int32_t dilation,
                                      const MMVOSContext* context) {
-  return guarded(*grad_query, context, [&](const Kernels& kernels, Threads& threads) {
+  const bool cells = grad_query->size[2] && grad_query->size[3];  // else grad_key is 0, not nothing
+  return guarded(cells ? *grad_query : *grad_key, context, [&](const Kernels& kernels,
+                                                               Threads& threads) {
     kernels.correlation_backward(*grad, *query, *key, coords, *grad_query, *grad_key, radius,
                                  dilation, threads);
   });
@@ -172,7 +174,7 @@ int mmvos_local_propagation(const MMVOSTensor* query, const MMVOSTensor* keys,
                             const MMVOSTensor* values, const MMVOSTensor* offset, MMVOSTensor* out,
                             MMVOSTensor* lse, int32_t radius, int32_t topk, double scale,
                             int32_t mask, const MMVOSContext* context) {
-  return guarded(*out, context, [&](const Kernels& kernels, Threads& threads) {
+  return guarded(*lse, context, [&](const Kernels& kernels, Threads& threads) {
     kernels.propagation(*query, *keys, *values, offset, *out, *lse, radius, topk, scale, mask,
                         threads);
   });

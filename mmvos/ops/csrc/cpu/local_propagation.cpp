@@ -1,63 +1,13 @@
 // Local propagation, forward: products, the k largest over all references, softmax and readout in
 // one walk; the volume of products never exists.
-#include "kernels.h"
+#include "propagation.h"
 #include "tile.h"
-#include "top_k.h"
-#include "window.h"
 
 namespace MMVOS_ISA {
 namespace {
 
 constexpr int64_t ROWS = 4;  // query rows that share each key row while it is in the cache
 constexpr int64_t OUTSIDE = -(int64_t(1) << 30);  // code of candidates outside the map
-
-struct Sizes {
-  int64_t channels, objects, refs, h, w, k;  // k 0: all candidates
-  double scale;
-  bool mask;
-};
-
-// Where one batch item's results go.
-template <class A>
-struct Results {
-  A *out, *lse;
-  int64_t cells;
-  void write(int64_t cell, const A* sums, int64_t objects, A over, A lse_value) const {
-    for (int64_t o = 0; o < objects; ++o) out[o * cells + cell] = sums[o] * over;
-    lse[cell] = lse_value;
-  }
-  void write_all(int64_t cell, int64_t objects, A value, A lse_value) const {
-    for (int64_t o = 0; o < objects; ++o) out[o * cells + cell] = value;
-    lse[cell] = lse_value;
-  }
-};
-
-// Softmax over what a TopK holds, then `find(code, weight)` adds the values to `sums`.
-template <class A, class Find>
-void read_top(TopK<A>& best, const Sizes& s, bool candidates, int64_t cell,
-              const Results<A>& results, A* sums, Find find) {
-  constexpr int L = LANES<A>;
-  best.cut();
-  if (best.broken || (!best.count && candidates))
-    return results.write_all(cell, s.objects, A(NAN), A(NAN));
-  if (!best.count) return results.write_all(cell, s.objects, 0, -A(HUGE_VAL));
-  store(best.values + best.count, fill(-A(HUGE_VAL)));
-  Vec<A> top = load<Vec<A>>(best.values), total = {};
-  for (int64_t i = L; i < best.count; i += L) {
-    const Vec<A> v = load<Vec<A>>(best.values + i);
-    top = v > top ? v : top;
-  }
-  const A peak = largest<A>(top), scale = A(s.scale);
-  for (int64_t i = 0; i < best.count; i += L) {
-    const Vec<A> weight = exponential((load<Vec<A>>(best.values + i) - peak) * scale);
-    total += weight;
-    store(best.values + i, weight);
-  }
-  memset(sums, 0, size_t(s.objects) * sizeof(A));
-  for (int64_t i = 0; i < best.count; ++i) find(best.codes[i], best.values[i]);
-  const A all = sum<A>(total);
-  results.write(cell, sums, s.objects, 1 / all, peak * scale + A(log(double(all))));
-}
 
 // Running softmax of one cell: a lane of `total` and `sums` per column of the tile's vectors.
 template <class A>
@@ -280,106 +230,6 @@ Walk<D> prepare(const Sizes& s, int64_t radius, Threads& threads) {
   return job;
 }
 
-// Everything about one batch item with offsets: windows of one cell share nothing.
-template <class A>
-struct OffsetWalk {
-  Sizes s;
-  Window<A> window;
-  Cells<A> query, keys, values;
-  Map offset[1];
-  const MMVOSTensor* offsets;
-  int64_t batch;
-  Results<A> results;
-
-  int64_t candidates() const { return s.refs * window.side * window.side; }
-  int64_t k() const { return s.k ? s.k : candidates(); }
-  int64_t bytes() const {
-    const int64_t area = window.side * window.side, corners = window.corners * window.corners;
-    return (round_up(area + LANES<A>, 16) + round_up(corners, 16) + round_up(s.objects, 16)) *
-               int64_t(sizeof(A)) + TopK<A>::bytes(k());
-  }
-  A at(int64_t t, int64_t axis, int64_t y, int64_t x) const {
-    const int64_t* stride = offsets->stride;
-    return static_cast<const A*>(offsets->data)[batch * stride[0] + t * stride[1] +
-                                                axis * stride[2] + y * stride[3] + x * stride[4]];
-  }
-  Window<A> placed(int64_t t, int64_t y, int64_t x) const {
-    Window<A> here = window;
-    here.centre(A(x) + at(t, 0, y, x), A(y) + at(t, 1, y, x));
-    return here;
-  }
-  static void task(void* args, int64_t unit, char* scratch) {
-    const OffsetWalk& job = *static_cast<OffsetWalk*>(args);
-    for (int64_t x = 0; x < job.s.w; ++x) job.cell(unit, x, scratch);
-  }
-  void cell(int64_t y, int64_t x, char* scratch) const {
-    const int64_t area = window.side * window.side;
-    A* logits = reinterpret_cast<A*>(scratch);
-    A* products = logits + round_up(area + LANES<A>, 16);
-    A* sums = products + round_up(window.corners * window.corners, 16);
-    TopK<A> best;
-    best.start(k(), reinterpret_cast<char*>(sums + round_up(s.objects, 16)));
-    bool any = false;
-    for (int64_t t = 0; t < s.refs; ++t) {
-      const Window<A> here = placed(t, y, x);
-      if (here.anywhere) {
-        here.products(query.at(y, x), keys, t * s.h, s.h, products);
-        here.mix(products, logits);
-      } else {
-        memset(logits, 0, size_t(area) * sizeof(A));
-      }
-      any |= offer(best, here, logits, t);
-    }
-    read_top(best, s, any, y * s.w + x, results, sums, [&](Int<A> code, A weight) {
-      placed(code / area, y, x).corners_of(
-          code % area, s.h, s.w, [&](A share, int64_t row, int64_t column) {
-            const A* value = values.at(code / area * s.h + row, column);
-            for (int64_t o = 0; o < s.objects; ++o) sums[o] += weight * share * value[o];
-          });
-    });
-  }
-  // Returns whether there was a candidate.
-  bool offer(TopK<A>& best, const Window<A>& here, const A* logits, int64_t t) const {
-    constexpr int L = LANES<A>;
-    const int64_t area = window.side * window.side;
-    bool any = false;
-    for (int64_t i = 0; i < area; i += L) {
-      uint32_t allowed = Columns::range(0, area - 1 - i, L);
-      for (int64_t j = i; s.mask && j < area && j < i + L; ++j)
-        if (!here.inside(j, s.h, s.w)) allowed &= ~(1u << (j - i));
-      any |= allowed != 0;
-      best.offer(load<Vec<A>>(logits + i), allowed, Int<A>(t * area + i));
-    }
-    return any;
-  }
-};
-
-template <class A>
-Cells<A> cells_for(int64_t rows, int64_t w, int64_t n, Threads& threads) {
-  return {threads.allocate_array<A>(rows * w * n), w, n};
-}
-
-template <class A>
-Results<A> results_of(const MMVOSTensor& out, const MMVOSTensor& lse, int64_t b) {
-  const int64_t cells = out.size[2] * out.size[3];
-  return {static_cast<A*>(out.data) + b * out.size[1] * cells,
-          static_cast<A*>(lse.data) + b * cells, cells};
-}
-
-struct Maps {  // of one batch item
-  Map query;
-  Map *keys, *values;
-  Maps(int64_t refs, Threads& threads)
-      : keys(threads.allocate_array<Map>(refs)), values(threads.allocate_array<Map>(refs)) {}
-  void set(const MMVOSTensor& q, const MMVOSTensor& k, const MMVOSTensor& v, int64_t b) {
-    query = map_of(q, 1, b * q.stride[0]);
-    for (int64_t t = 0; t < k.size[2]; ++t) {
-      keys[t] = map_of(k, 1, b * k.stride[0] + t * k.stride[2]);
-      values[t] = map_of(v, 1, b * v.stride[0] + t * v.stride[2]);
-    }
-  }
-};
-
 template <class D>
 void on_grid(const MMVOSTensor& query, const MMVOSTensor& keys, const MMVOSTensor& values,
              MMVOSTensor& out, MMVOSTensor& lse, int radius, const Sizes& s, Threads& threads) {
@@ -392,27 +242,6 @@ void on_grid(const MMVOSTensor& query, const MMVOSTensor& keys, const MMVOSTenso
   }
 }
 
-template <class A>
-void with_offset(const MMVOSTensor& query, const MMVOSTensor& keys, const MMVOSTensor& values,
-                 const MMVOSTensor& offset, MMVOSTensor& out, MMVOSTensor& lse, int radius,
-                 const Sizes& s, Threads& threads) {
-  const int64_t n = round_up(s.channels, LANES<A>);
-  OffsetWalk<A> job{s, Window<A>(radius, 1), cells_for<A>(s.h, s.w, n, threads),
-                    cells_for<A>(s.refs * s.h, s.w, n, threads),
-                    cells_for<A>(s.refs * s.h, s.w, s.objects, threads), {}, &offset, 0, {}};
-  if (job.candidates() >= (int64_t(1) << 31)) mmvos::fail("there are too many candidates");
-  Maps maps(s.refs, threads);
-  for (int64_t b = 0; b < query.size[0]; ++b) {
-    maps.set(query, keys, values, b);
-    job.batch = b;
-    job.results = results_of<A>(out, lse, b);
-    pack_all(&maps.query, 1, job.query, threads);
-    pack_all(maps.keys, s.refs, job.keys, threads);
-    pack_all(maps.values, s.refs, job.values, threads);
-    threads.run(s.h, size_t(job.bytes()), OffsetWalk<A>::task, &job);
-  }
-}
-
 }  // namespace
 
 void propagation(const MMVOSTensor& query, const MMVOSTensor& keys, const MMVOSTensor& values,
@@ -420,12 +249,9 @@ void propagation(const MMVOSTensor& query, const MMVOSTensor& keys, const MMVOST
                  int topk, double scale, bool mask, Threads& threads) {
   const Sizes s{query.size[1], values.size[1], keys.size[2], query.size[2], query.size[3],
                 topk, scale, mask};
-  const bool wide = query.type == MMVOS_F64;
-  if (offset && wide)
-    with_offset<double>(query, keys, values, *offset, out, lse, radius, s, threads);
-  else if (offset)
-    with_offset<float>(query, keys, values, *offset, out, lse, radius, s, threads);
-  else if (wide)
+  if (offset)
+    propagation_with_offset(query, keys, values, *offset, out, lse, radius, s, threads);
+  else if (query.type == MMVOS_F64)
     on_grid<PlainDot<double>>(query, keys, values, out, lse, radius, s, threads);
 #if defined(__AVX512BF16__)
   else if (query.type == MMVOS_BF16)

@@ -70,7 +70,9 @@ struct Walk {
         const IntVec<A> mask = mask_of<A>(window[q][v]);
         const Vec<A> base = TO_KEYS ? load<Vec<A>>(lse + v * L) : fill(lse[p.lse.left + q]);
         const Vec<A> shift = TO_KEYS ? load<Vec<A>>(mean + v * L) : fill(mean[p.mean.left + q]);
-        const Vec<A> share = keep<A>(exponential(load<Vec<A>>(weight + i) * p.scale - base), mask);
+        Vec<A> power = load<Vec<A>>(weight + i) * p.scale - base;
+        power = power > 0 ? Vec<A>{} : power;  // outside the map, where nothing reads it
+        const Vec<A> share = keep<A>(exponential(power), mask);
         store(weight + i, share);
         store(slope + i, keep<A>(share * (load<Vec<A>>(slope + i) - shift) * p.scale, mask));
       }
