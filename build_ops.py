@@ -26,7 +26,7 @@ COMMON = ['-std=c++17', '-O3', '-fPIC', '-fvisibility=hidden', '-ffp-contract=fa
           '-fno-math-errno', '-Wall', '-I.']
 # A CPU with one of them has those before it. Kernels are compiled once for each.
 AVX512 = ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma']
-ISA_FLAGS = {'baseline': [], 'avx2': ['-mavx2', '-mfma', '-mf16c'], 'avx512': AVX512,
+ISA_FLAGS = {'baseline': [], 'avx2': ['-mavx2', '-mfma'], 'avx512': AVX512,
              'avx512_bf16': [*AVX512, '-mavx512bf16']}
 PROBE = """#include <immintrin.h>
 #if defined(__AVX512BF16__)
@@ -79,7 +79,7 @@ def build(out: Path = LIB, cuda: str | None = None, sanitize: str = '',
 
 
 def _build_one(target: Path, step) -> BuildError | None:
-    log, part = target.with_suffix('.log'), target.with_suffix('.part')
+    log, part = target.with_suffix('.log'), target.with_name(f'{target.stem}.{os.getpid()}.part')
     start = time.perf_counter()
     try:
         with TemporaryDirectory() as work:
@@ -109,7 +109,13 @@ def _build_cpu(target: Path, work: Path, sanitize: str) -> None:
                 f'-Wl,--version-script={exports(work)}']
     jobs = _cpu_jobs(work, instruction_sets(cxx, machine, work))
     run_all([[*cxx, *flags, *job] for job in jobs])
-    run([*cxx, '-shared', '-pthread', *link, '-o', str(target), *(job[-1] for job in jobs)])
+    command = [*cxx, '-shared', '-pthread', '-o', str(target), *(job[-1] for job in jobs)]
+    try:
+        run([*command, *link])
+    except BuildError:  # some distributions have no static libstdc++
+        if not any(option.startswith('-static') for option in link):
+            raise
+        run([*command, *(option for option in link if not option.startswith('-static'))])
 
 
 def _cpu_jobs(work: Path, isas: list[str]) -> list[list[str]]:

@@ -39,7 +39,7 @@ class BuildAll(build_py):
     def _compile(self, target):
         try:
             build(target)
-        except BuildError as error:  # only of what was asked for; setuptools hides an Exception
+        except (BuildError, OSError) as error:  # setuptools hides an Exception
             raise SystemExit(f'error: {error}') from error
 
     def _copy(self, target):

@@ -13,7 +13,7 @@ from . import backends, library
 from .local_correlation import local_correlation
 from .local_propagation import local_propagation
 
-OPS = {'torch': 'every op', 'cpu': 'local_*', 'cuda': 'local_*', 'mmcv': 'local_correlation'}
+OPS = {'torch': 'every op', 'cpu': 'local_*, warp', 'cuda': 'local_*', 'mmcv': 'local_correlation'}
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 1e-2}  # of numbers near 1
 
 

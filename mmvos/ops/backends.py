@@ -17,7 +17,7 @@ TYPES = {'cpu': (torch.float32, torch.float64, torch.bfloat16),
 
 
 def choose(op: str, backend: str | None, x: Tensor, *, cannot: str | None = None,
-           others: tuple[str, ...] = ()) -> str:
+           libraries: tuple[str, ...] = ('cpu', 'cuda'), others: tuple[str, ...] = ()) -> str:
     """The backend that a call runs on.
 
     Args:
@@ -26,7 +26,8 @@ def choose(op: str, backend: str | None, x: Tensor, *, cannot: str | None = None
             else 'torch'.
         x: The input that decides about device and type.
         cannot: Why no library can do this call, if so.
-        others: Backends of this op besides 'torch', 'cpu' and 'cuda'; they check for themselves.
+        libraries: Those that have this op.
+        others: Further backends of this op; they check for themselves.
 
     Raises:
         ValueError: The backend that was asked for does not exist or can't do it.
@@ -35,11 +36,11 @@ def choose(op: str, backend: str | None, x: Tensor, *, cannot: str | None = None
         return str(backend)
     if backend is None:
         name = x.device.type
-        wanted = name == 'cpu' or (name == 'cuda' and CUDA_VERIFIED is not None)
+        wanted = name in libraries and (name == 'cpu' or CUDA_VERIFIED is not None)
         usable = wanted and cannot is None and x.dtype in TYPES[name]
         return name if usable and _missing(name, warn=True) is None else 'torch'
-    known = ('torch', *TYPES, *others)
-    if backend not in TYPES:
+    known = ('torch', *libraries, *others)
+    if backend not in libraries:
         raise ValueError(f"{op}: backend should be None or one of {', '.join(known)}, "
                          f'got {backend!r}')
     reason = cannot or _unfit(backend, x) or _missing(backend, warn=False)

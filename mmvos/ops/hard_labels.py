@@ -14,6 +14,8 @@ def hard_labels(probs: Tensor) -> Tensor:
     Returns:
         (B,1,...) uint8.
     """
+    if probs.shape[1] > 256:
+        raise ValueError(f'hard_labels: expected at most 256 channels, got {probs.shape[1]}')
     best = probs[:, :1].nan_to_num(-torch.inf, torch.inf, -torch.inf)
     labels = torch.zeros_like(best, dtype=torch.uint8)
     for channel in range(1, probs.shape[1]):

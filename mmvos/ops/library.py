@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-ABI = 1  # MMVOS_ABI of csrc/mmvos_ops.h
+ABI = 2  # MMVOS_ABI of csrc/mmvos_ops.h
 TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2, torch.float16: 3}
 FOLDER = Path(__file__).parent / 'lib'  # MMVOS_LIBRARY_DIR names another
 MACHINES = {62: 'x86_64', 183: 'aarch64'}  # e_machine of an ELF file
@@ -37,13 +37,16 @@ FUNCTIONS: dict[str, list[type]] = {
     'mmvos_local_correlation': [_T] * 4 + [_INT, _INT],
     'mmvos_local_correlation_backward': [_T] * 6 + [_INT, _INT],
     'mmvos_local_propagation': [_T] * 6 + [_INT, _INT, _DOUBLE, _INT],
-    'mmvos_local_propagation_backward': [_T] * 9 + [_INT, _DOUBLE, _INT],
+    'mmvos_local_propagation_backward': [_T] * 9 + [_INT, _DOUBLE],
 }
+CPU_FUNCTIONS: dict[str, list[type]] = {'mmvos_warp': [_T] * 3}
 
 
 def library_path(name: str) -> Path:
     """Where the library 'cpu' or 'cuda' should lie."""
-    return Path(os.environ.get('MMVOS_LIBRARY_DIR') or FOLDER) / f'libmmvos_{name}.so'
+    # absolute: dlopen looks for a bare file name elsewhere
+    folder = Path(os.environ.get('MMVOS_LIBRARY_DIR') or FOLDER).absolute()
+    return folder / f'libmmvos_{name}.so'
 
 
 def why_not(name: str) -> str | None:
@@ -98,9 +101,11 @@ def _load(path: Path) -> ctypes.CDLL | str:
         if abi != ABI:
             return f'{path} has interface {abi}, this mmvos needs {ABI}; install mmvos again'
         library.mmvos_error.restype = ctypes.c_char_p
+        functions = FUNCTIONS
         if 'cpu' in path.name:
             library.mmvos_instruction_set.restype = ctypes.c_char_p
-        for name, types in FUNCTIONS.items():
+            functions = FUNCTIONS | CPU_FUNCTIONS
+        for name, types in functions.items():
             getattr(library, name).argtypes = [*types, ctypes.POINTER(_Context)]
     except (OSError, AttributeError) as error:
         return ' '.join(f'{path} does not load: {error}'.split())

@@ -7,7 +7,10 @@ from torch import Tensor
 
 from . import library
 from .backends import accumulator, choose, without_autocast
-from .reference import grid_rows, sample, tiles_to_rows, window_logits, window_steps
+from .reference import tiles_to_rows, window_logits
+
+LIMIT = 2**15  # of radius and dilation
+VOLUME_BYTES = 2**24  # of products that are held at a time
 
 
 def local_correlation(query: Tensor, key: Tensor, radius: int, dilation: int = 1,
@@ -59,9 +62,12 @@ def _check(query: Tensor, key: Tensor, radius: int, dilation: int, coords: Tenso
     if query.dtype != key.dtype or not query.is_floating_point():
         raise ValueError('local_correlation: query and key should have one floating type, got '
                          f'{query.dtype} and {key.dtype}')
-    if radius < 0 or dilation < 1:
-        raise ValueError('local_correlation: expected radius >= 0 and dilation >= 1, got '
-                         f'{radius} and {dilation}')
+    if query.device != key.device:
+        raise ValueError('local_correlation: query and key should be on one device, got '
+                         f'{query.device} and {key.device}')
+    if not (0 <= radius < LIMIT and 1 <= dilation < LIMIT):
+        raise ValueError('local_correlation: expected radius >= 0 and dilation >= 1, both below '
+                         f'{LIMIT}, got {radius} and {dilation}')
     expected = (query.shape[0], 2, *query.shape[2:])
     if coords is not None and coords.shape != expected:
         raise ValueError(f'local_correlation: coords should be {expected}, '
@@ -109,12 +115,37 @@ def _phases(x: Tensor, d: int) -> Tensor:
 
 
 def _at_coords(query: Tensor, key: Tensor, radius: int, dilation: int, coords: Tensor) -> Tensor:
-    dx, dy = window_steps(radius, dilation, query)
-    rows = []
-    for y, _ in grid_rows(query):
-        px, py = coords[:, 0, y, :, None] + dx, coords[:, 1, y, :, None] + dy  # B,w,P*P
-        rows.append(torch.einsum('bcw,bcwp->bpw', query[:, :, y], sample(key, px, py)))
-    return torch.stack(rows, 2)
+    """A product with a bilinear mix of cells is the mix of the products with these cells."""
+    cells = query.flatten(2).transpose(1, 2)  # B,h*w,C
+    centres = coords.flatten(2).transpose(1, 2)
+    keys = key.flatten(2)
+    step = max(1, VOLUME_BYTES // (keys.shape[2] * len(query) * query.element_size()))
+    parts = [_windows_of(torch.matmul(q, keys), c, key.shape[2:], radius, dilation)
+             for q, c in zip(cells.split(step, 1), centres.split(step, 1), strict=True)]
+    return torch.cat(parts, 1).transpose(1, 2).unflatten(2, query.shape[2:])
+
+
+def _windows_of(volume: Tensor, centres: Tensor, size: torch.Size, radius: int,
+                dilation: int) -> Tensor:
+    """Windows (B,M,P*P) of products (B,M,h2*w2) around centres (B,M,2)."""
+    height, width = size
+    near = (centres.abs() < 2**24).all(-1, keepdim=True)
+    centres = torch.where(near, centres, -2. * (radius + 1) * dilation)  # outside
+    low = centres.floor()
+    fraction = (centres - low)[..., None]
+    # the cells before and behind each position; without dilation neighbours share theirs
+    steps = dilation * torch.arange(-radius, radius + 1, device=volume.device)
+    steps = (torch.arange(-radius, radius + 2, device=volume.device) if dilation == 1 else
+             torch.stack([steps, steps + 1], 1).flatten())
+    before, behind = ((slice(None, -1), slice(1, None)) if dilation == 1 else
+                      (slice(None, None, 2), slice(1, None, 2)))
+    x, y = ((low[..., i, None].long() + steps) for i in (0, 1))
+    inside = ((y >= 0) & (y < height))[..., None] & ((x >= 0) & (x < width))[..., None, :]
+    index = y.clamp(0, height - 1)[..., None] * width + x.clamp(0, width - 1)[..., None, :]
+    products = volume.gather(2, index.flatten(2)).view(index.shape)
+    products = torch.where(inside, products, 0)
+    rows = torch.lerp(products[..., before, :], products[..., behind, :], fraction[:, :, 1:, :])
+    return torch.lerp(rows[..., before], rows[..., behind], fraction[:, :, :1, :]).flatten(2)
 
 
 # ---- compiled

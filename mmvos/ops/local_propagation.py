@@ -84,6 +84,9 @@ def _check(query: Tensor, keys: Tensor, values: Tensor, radius: int, topk: int |
     if query.dtype != keys.dtype or not query.is_floating_point():
         raise ValueError('local_propagation: query and keys should have one floating type, got '
                          f'{query.dtype} and {keys.dtype}')
+    if len({x.device for x in (query, keys, values)}) > 1:
+        raise ValueError('local_propagation: query, keys and values should be on one device, got '
+                         f'{query.device}, {keys.device} and {values.device}')
     if radius < 0 or (topk is not None and topk < 1) or not scale > 0:
         raise ValueError('local_propagation: expected radius >= 0, topk >= 1 or None and '
                          f'scale > 0, got {radius}, {topk} and {scale}')
@@ -200,21 +203,21 @@ def _empty(query, keys, values, offset, radius, topk, scale, mask):
 @torch.library.custom_op(
     'mmvos::local_propagation_backward', mutates_args=(), device_types=('cpu', 'cuda'),
     schema='(Tensor grad, Tensor query, Tensor keys, Tensor values, Tensor out, Tensor lse, '
-           'int radius, float scale, bool mask) -> (Tensor, Tensor, Tensor)')
-def _library_backward(grad, query, keys, values, out, lse, radius, scale, mask):
-    grads = _empty_backward(grad, query, keys, values, out, lse, radius, scale, mask)
+           'int radius, float scale) -> (Tensor, Tensor, Tensor)')
+def _library_backward(grad, query, keys, values, out, lse, radius, scale):
+    grads = _empty_backward(grad, query, keys, values, out, lse, radius, scale)
     library.call(query.device.type, 'mmvos_local_propagation_backward', grad.contiguous(), query,
-                 keys, values, out, lse, *grads, radius, scale, int(mask))
+                 keys, values, out, lse, *grads, radius, scale)
     return grads
 
 
 @_library_backward.register_fake
-def _empty_backward(grad, query, keys, values, out, lse, radius, scale, mask):
+def _empty_backward(grad, query, keys, values, out, lse, radius, scale):
     return tuple(x.new_empty(x.shape, dtype=values.dtype) for x in (query, keys, values))
 
 
 def _save(ctx, inputs, output):
-    query, keys, values, offset, ctx.radius, topk, ctx.scale, ctx.mask = inputs
+    query, keys, values, offset, ctx.radius, topk, ctx.scale, _ = inputs
     assert topk == 0, 'the front leaves these to PyTorch'
     assert offset is None, 'the front leaves these to PyTorch'
     ctx.save_for_backward(query, keys, values, *output)
@@ -222,7 +225,7 @@ def _save(ctx, inputs, output):
 
 def _grad(ctx, grad, grad_lse):
     query, keys, values, out, lse = ctx.saved_tensors
-    grads = _library_backward(grad, query, keys, values, out, lse, ctx.radius, ctx.scale, ctx.mask)
+    grads = _library_backward(grad, query, keys, values, out, lse, ctx.radius, ctx.scale)
     types = query.dtype, keys.dtype, values.dtype
     return *(g.to(t) for g, t in zip(grads, types, strict=True)), *(None,) * 5
 

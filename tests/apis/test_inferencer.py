@@ -1,4 +1,6 @@
 """Oracles: closed forms (a copied mask), sessions driven by hand, `predict`, what was written."""
+import copy
+import pickle
 from pathlib import Path
 
 import av
@@ -92,6 +94,23 @@ def test_works_at_its_size_and_returns_native_maps(video):
     assert set(seen) == {(1, 3, 20, 27)}  # 56 * 20 / 41 = 27.3
     assert all(labels.shape == SIZE for labels in result.masks)
     np.testing.assert_array_equal(result.masks[0], video.labels(0))
+
+
+def test_a_copy_of_a_bf16_model_is_its_own(video, weights):
+    model = VOSInferencer(MAMP, checkpoint=weights, device='cpu', dtype='bf16').model
+    twin = pickle.loads(pickle.dumps(copy.deepcopy(model)))
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.fill_(torch.nan)
+    session = twin.session()
+    session.step(video.read(0), video.labels(0))
+    assert twin.backbone(torch.zeros(1, 3, 16, 16))[-1].isnan().all()
+    found = []
+    twin.backbone.register_forward_hook(lambda module, args, out: found.append(out[-1]))
+    session.step(video.read(1))
+    assert [(x.dtype, bool(x.isnan().all())) for x in found] == [(torch.bfloat16, True)]
+    with pytest.raises(ValueError, match="was turned to 'bf16'"):
+        VOSInferencer(model, device='cpu')
 
 
 def test_bf16_runs_each_step_under_autocast(video, weights):

@@ -123,8 +123,8 @@ class TestMMCV:
     (dict(key=X[:, :2]), 'got (2, 3, 4, 5) and (2, 2, 4, 5)'),
     (dict(key=X.double()), 'should have one floating type, got torch.float32 and torch.float64'),
     (dict(query=X.int(), key=X.int()), 'floating type, got torch.int32 and torch.int32'),
-    (dict(radius=-1), 'expected radius >= 0 and dilation >= 1, got -1 and 1'),
-    (dict(dilation=0), 'expected radius >= 0 and dilation >= 1, got 1 and 0'),
+    (dict(radius=-1), 'below 32768, got -1 and 1'),
+    (dict(dilation=0), 'below 32768, got 1 and 0'),
     (dict(coords=X), 'coords should be (2, 2, 4, 5), got (2, 3, 4, 5)')])
 @pytest.mark.parametrize('backend', [None, 'torch', 'cpu'])
 def test_correlation_refuses(change, text, backend):
@@ -184,3 +184,16 @@ def test_a_radius_beyond_the_library_goes_to_torch():
     torch.testing.assert_close(out, torch.full_like(out, expected))
     with pytest.raises(ValueError, match="radius above 60 needs backend='torch'"):
         local_propagation(query, keys, values, MAX_RADIUS + 1, backend='cpu')
+
+
+def test_refuses_tensors_on_two_devices():
+    with pytest.raises(ValueError, match='one device, got cpu and meta'):
+        local_correlation(X, X.to('meta'), 1)
+    with pytest.raises(ValueError, match='one device, got cpu, cpu and meta'):
+        local_propagation(X, MANY, MANY.to('meta'), 1)
+
+
+def test_a_type_that_the_library_lacks_is_refused_behind_the_front_too():
+    half = X.half()
+    with pytest.raises(library.LibraryError, match='float32, float64 and bfloat16'):
+        torch.ops.mmvos.local_correlation(half, half, None, 0, 1)

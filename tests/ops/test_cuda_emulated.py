@@ -301,7 +301,7 @@ def propagation_gradients(query, keys, values, grad, radius, scale, mask):
     out, lse = propagate(query, keys, values, None, radius, 0, scale, mask)
     gradients = [torch.full(x.shape, torch.nan) for x in (query, keys, values)]
     call('mmvos_local_propagation_backward', grad, query, keys, values, out, lse,
-                 *gradients, radius, float(scale), int(mask))
+                 *gradients, radius, float(scale))
     return gradients
 
 

@@ -36,6 +36,7 @@ int mmvos_local_propagation(T*, T*, T*, T*, T* out, T*, int32_t, int32_t, double
 }
 int mmvos_local_correlation_backward() { return 1; }
 int mmvos_local_propagation_backward() { return 1; }
+int mmvos_warp() { return 1; }
 #endif
 }
 """

@@ -48,7 +48,7 @@ class TestOpcheck:
         out, lse = OPS.local_propagation(query, keys, values, None, 2, 0, 0.5, False)
         torch.library.opcheck(
             OPS.local_propagation_backward.default,
-            (torch.ones_like(out), query, keys, values, out, lse, 2, 0.5, False))
+            (torch.ones_like(out), query, keys, values, out, lse, 2, 0.5))
 
 
 @pytest.mark.parametrize('mask', [False, True])

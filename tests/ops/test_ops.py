@@ -1,10 +1,12 @@
 """Warp, Lab and up-sampling against closed forms and OpenCV."""
+import itertools
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from mmvos.ops import rgb_to_lab, upsample_half_pixel, upsample_kernel_centre, warp
+from mmvos.ops import library, rgb_to_lab, upsample_half_pixel, upsample_kernel_centre, warp
 from mmvos.ops.color import rgb_to_lab_exact
 
 # RGB, normalised Lab (OpenCV's float conversion)
@@ -75,9 +77,65 @@ class TestWarp:
 
     def test_has_no_other_backend(self):
         x, flow = torch.ones(1, 2, 4, 5), constant_flow(0, 0, 4, 5)
-        with pytest.raises(ValueError, match="warp: there is only backend='torch', got 'cuda'"):
+        with pytest.raises(ValueError, match="warp: backend should be .* torch, cpu, got 'cuda'"):
             warp(x, flow, backend='cuda')
-        assert torch.equal(warp(x, flow, backend='torch'), warp(x, flow))
+        with pytest.raises(ValueError, match='flow .B,2,h,w., got'):
+            warp(x, flow[:, :1])
+
+
+@pytest.mark.skipif(library.why_not('cpu') is not None, reason='no compiled CPU ops')
+@pytest.mark.parametrize('isa', ['1', '2', '3', '4'])
+class TestCompiledWarp:
+
+    @pytest.fixture(autouse=True)
+    def chosen(self, isa, monkeypatch):
+        monkeypatch.setenv('MMVOS_CPU_ISA', isa)
+        try:
+            library.instruction_set()
+        except library.LibraryError as error:
+            pytest.skip(str(error))
+
+    @pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16])
+    def test_whole_flow_copies_bit_for_bit(self, dtype):
+        torch.manual_seed(0)
+        x, flow = torch.randn(2, 3, 9, 14).to(dtype), torch.randint(-9, 10, (2, 2, 9, 14)).double()
+        expected = torch.zeros_like(x)
+        for b, y, column in itertools.product(range(2), range(9), range(14)):
+            sx, sy = column + int(flow[b, 0, y, column]), y + int(flow[b, 1, y, column])
+            if 0 <= sx < 14 and 0 <= sy < 9:
+                expected[b, :, y, column] = x[b, :, sy, sx]
+        strided = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # channels last
+        for source in (x, strided):
+            assert torch.equal(warp(source, flow, backend='cpu'), expected)
+
+    @pytest.mark.parametrize('size', [(7, 11), (1, 5), (6, 2)])
+    def test_any_flow_equals_pytorch(self, size):
+        torch.manual_seed(1)
+        x = torch.randn(2, 4, *size, dtype=torch.float64)
+        flow = 4 * torch.randn(2, 2, *size, dtype=torch.float64)
+        flow[0, 0, 0, 0], flow[0, 1, 0, -1], flow[1, 0, -1, 0] = torch.nan, torch.inf, 1e30
+        # just inside and just outside the last cell, on either side of the rule's 0.9999
+        flow[1, :, 0, 0] = torch.tensor([-5e-5, 0])
+        flow[1, :, 0, -1] = torch.tensor([5e-5, 0])
+        flow[1, :, -1, -1] = torch.tensor([0, 2e-4])
+        torch.testing.assert_close(warp(x, flow, backend='cpu'), warp(x, flow, backend='torch'),
+                                   rtol=1e-9, atol=1e-9)
+
+    def test_types(self):
+        x, flow = torch.rand(1, 2, 6, 7), torch.rand(1, 2, 6, 7)
+        half = warp(x.bfloat16(), flow, backend='cpu')
+        assert half.dtype == torch.bfloat16
+        expected = warp(x.bfloat16().double(), flow.double(), backend='torch')
+        assert (half.double() - expected).abs().max() < 2**-8  # one rounding of numbers below 1
+        torch.testing.assert_close(warp(x, flow, backend='cpu'), warp(x, flow, backend='torch'),
+                                   rtol=0, atol=1e-5)
+
+    def test_gradients_are_pytorch_s(self):
+        x, flow = torch.rand(1, 2, 6, 7, requires_grad=True), torch.rand(1, 2, 6, 7)
+        assert warp(x, flow).grad_fn is not None
+        with pytest.raises(ValueError, match="a gradient needs backend='torch'"):
+            warp(x, flow, backend='cpu')
+        torch.library.opcheck(torch.ops.mmvos.warp.default, (x.detach(), flow))
 
 
 class TestLab:

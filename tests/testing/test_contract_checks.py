@@ -40,7 +40,7 @@ class RemembersOnSelf(FlowPropagation):
     def segment(self, frame, state):
         logits = super().segment(frame, state)
         self.calls += 1
-        return logits if self.calls % 3 else logits.flip(1)
+        return logits if self.calls % 4 else logits.flip(1)
 
 
 class WritesWhileSegmenting(FlowPropagation):

@@ -1,4 +1,4 @@
-"""Share of pixels on which the compiled ops and the reference in PyTorch give the same label.
+"""Share of pixels on which compiled matching and its reference in PyTorch give the same label.
 
 python tools/analysis_tools/agreement.py CONFIG CHECKPOINT [--dtype bf16] [--frames N]
     [--cfg-options KEY=VALUE ...]

@@ -10,7 +10,7 @@ import resource
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import cv2
@@ -115,7 +115,8 @@ def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path) -> di
     video, mask = render(args, folder)
     timer, session = StageTimer(device), model.session()
     timer.wrap(model)
-    with closing(video.frames()) as images, InBackground() as later:
+    with closing(video.frames()) as images, ExitStack() as stack:
+        later = stack.enter_context(InBackground())
         for index in range(args.frames):
             if index == min(args.warm_up, args.frames - 1):
                 timer.seconds.clear()
@@ -126,6 +127,8 @@ def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path) -> di
                 labels = session.step(image, mask if index == 0 else None)
             with timer.stage('write'):
                 later(write, folder / 'masks' / f'{index:05d}.png', labels)
+        with timer.stage('write'):
+            stack.close()
     timed = args.frames - first
     return {name: timer.seconds[name] / timed for name in STAGES}
 

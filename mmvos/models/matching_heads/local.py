@@ -1,6 +1,7 @@
 """Matching on a grid: each query cell looks at a square window of every reference."""
 from __future__ import annotations
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
@@ -47,6 +48,9 @@ class LocalMatching(BaseModule):
             (B,K,Cv,h,w), in float32 or wider whatever autocast says: top-k compares small gaps.
         """
         shape = values.shape[1:3]
+        if query.dtype != keys.dtype:  # an encoder under autocast beside one that is not
+            common = torch.promote_types(query.dtype, keys.dtype)
+            query, keys = query.to(common), keys.to(common)
         values = values.flatten(1, 2)
         if offset is not None:
             keys, values = warp_references(keys, offset), warp_references(values, offset)

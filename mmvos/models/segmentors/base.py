@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ class VideoSegmentor(BaseModel):
     """
 
     needs_mask = True  # False: segments before any object was given
+    autocast: torch.dtype | None = None  # set by `apis.use_dtype`; None: as the caller has it
 
     def __init__(self, *, geometry: dict | None = None,
                  data_preprocessor: dict | torch.nn.Module | None = None,
@@ -66,6 +68,16 @@ class VideoSegmentor(BaseModel):
         Returns:
             Probabilities (B,K+1,H,W), K objects known after this frame.
         """
+        # here, not around a whole run: MMEngine's test loop turns autocast off again
+        with self._precision(frame):
+            return self._step(frame, state)
+
+    def _precision(self, frame: Frame) -> AbstractContextManager:
+        if self.autocast is None:
+            return nullcontext()
+        return torch.autocast(frame.image.device.type, self.autocast)
+
+    def _step(self, frame: Frame, state: VideoState) -> Tensor:
         if state.num_objects or not self.needs_mask:
             probs = self.segment(frame, state).softmax(1)
         else:

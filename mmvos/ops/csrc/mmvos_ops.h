@@ -3,7 +3,7 @@
 #pragma once
 #include <stdint.h>
 
-#define MMVOS_ABI 1  // raised with every change below; library.py compares
+#define MMVOS_ABI 2  // raised with every change below; library.py compares
 #define MMVOS_API extern "C" __attribute__((visibility("default")))
 
 enum MMVOSType : int32_t { MMVOS_F32 = 0, MMVOS_F64 = 1, MMVOS_BF16 = 2, MMVOS_F16 = 3 };
@@ -34,7 +34,8 @@ MMVOS_API const char* mmvos_error();  // of the calling thread
 // CPU only: the name of an instruction set, 0: of the best; empty where it does not run.
 MMVOS_API const char* mmvos_instruction_set(int32_t index);
 
-// out (B,P*P,h,w)[b, (dy+R)*P + dx+R, y, x] = <query (B,C,h,w)[b,:,y,x], key (B,C,h2,w2) at c + d*dilation>
+// query (B,C,h,w), key (B,C,h2,w2) -> out (B,P*P,h,w):
+// out[b, (dy+R)*P + dx+R, y, x] = <query[b,:,y,x], key at c + (dx,dy) * dilation>, with
 // c = (x,y), or coords (B,2,h,w)[b,:,y,x] (x first) and key is sampled bilinearly; 0 outside.
 MMVOS_API int mmvos_local_correlation(
     const MMVOSTensor* query, const MMVOSTensor* key, const MMVOSTensor* coords, MMVOSTensor* out,
@@ -57,4 +58,9 @@ MMVOS_API int mmvos_local_propagation_backward(
     const MMVOSTensor* grad, const MMVOSTensor* query, const MMVOSTensor* keys,
     const MMVOSTensor* values, const MMVOSTensor* out, const MMVOSTensor* lse,
     MMVOSTensor* grad_query, MMVOSTensor* grad_keys, MMVOSTensor* grad_values, int32_t radius,
-    double scale, int32_t mask, const MMVOSContext* context);
+    double scale, const MMVOSContext* context);
+
+// CPU only. x (B,C,h,w), flow (B,2,h,w), x first -> out (B,C,h,w) in the type of x: x at p + flow(p),
+// bilinear; 0 where less than 0.9999 of the bilinear weights lies in the map.
+MMVOS_API int mmvos_warp(const MMVOSTensor* x, const MMVOSTensor* flow, MMVOSTensor* out,
+                         const MMVOSContext* context);

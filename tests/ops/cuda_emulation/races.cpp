@@ -56,7 +56,7 @@ void propagate(int64_t c, int64_t t, int64_t classes, int radius, int topk, bool
   if (topk || moved) return;
   Tensor grad_query({1, c, h, w}), grad_keys({1, c, t, h, w}), grad_values({1, classes, t, h, w});
   must(mmvos_local_propagation_backward(grad, query, keys, values, out, lse, grad_query, grad_keys,
-                                        grad_values, radius, 0.5, mask, &context));
+                                        grad_values, radius, 0.5, &context));
 }
 
 void correlate(int radius, int dilation, bool moved) {

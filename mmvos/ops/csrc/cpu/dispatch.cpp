@@ -5,7 +5,6 @@
 #include <new>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -43,27 +42,26 @@ void Threads::run(int64_t units, size_t scratch_bytes, Task task, void* args) {
   if (!units) return;
   const int64_t workers = count_ < units ? count_ : units;
   const size_t bytes = (scratch_bytes + 127) / 64 * 64;
-  std::vector<char*> scratch;
+  struct Scratch {
+    std::vector<char*> of;
+    ~Scratch() { for (char* p : of) std::free(p); }
+  } scratch;
+  scratch.of.resize(workers);
   for (int64_t i = 0; scratch_bytes && i < workers; ++i) {
-    scratch.push_back(static_cast<char*>(std::aligned_alloc(64, bytes)));
-    if (!scratch.back()) break;
+    scratch.of[i] = static_cast<char*>(std::aligned_alloc(64, bytes));
+    if (!scratch.of[i]) throw std::bad_alloc();
   }
-  struct Free {
-    std::vector<char*>& all;
-    ~Free() { for (char* p : all) std::free(p); }
-  } free_at_end{scratch};
-  if (scratch_bytes && (scratch.empty() || !scratch.back())) throw std::bad_alloc();
 
   std::atomic<int64_t> next{0};
   auto work = [&](int64_t worker) {
     for (int64_t unit; (unit = next.fetch_add(1)) < units;)
-      task(args, unit, scratch_bytes ? scratch[worker] : nullptr);
+      task(args, unit, scratch.of[worker]);
   };
   std::vector<std::thread> threads;
   try {
     for (int64_t i = 1; i < workers; ++i) threads.emplace_back(work, i);
-  } catch (const std::system_error&) {
-    // no more threads to be had: those that are there do the work
+  } catch (const std::exception&) {
+    // no more threads or memory to be had: those that are there do the work
   }
   work(0);
   for (std::thread& thread : threads) thread.join();
@@ -114,8 +112,9 @@ int best() {
 
 // Runs f(kernels, threads) if there is anything to compute; errors become text.
 template <class F>
-int guarded(const MMVOSTensor& out, const MMVOSContext* context, F f) {
+int guarded(const MMVOSTensor& in, const MMVOSTensor& out, const MMVOSContext* context, F f) {
   try {
+    if (in.type > MMVOS_BF16) fail("the CPU kernels take float32, float64 and bfloat16");
     const int index = context->isa ? context->isa : best();
     const InstructionSet chosen = instruction_set(index);
     if (!chosen.runs)
@@ -152,7 +151,7 @@ const char* mmvos_instruction_set(int32_t index) {
 int mmvos_local_correlation(const MMVOSTensor* query, const MMVOSTensor* key,
                             const MMVOSTensor* coords, MMVOSTensor* out, int32_t radius,
                             int32_t dilation, const MMVOSContext* context) {
-  return guarded(*out, context, [&](const Kernels& kernels, Threads& threads) {
+  return guarded(*query, *out, context, [&](const Kernels& kernels, Threads& threads) {
     kernels.correlation(*query, *key, coords, *out, radius, dilation, threads);
   });
 }
@@ -163,8 +162,8 @@ int mmvos_local_correlation_backward(const MMVOSTensor* grad, const MMVOSTensor*
                                      int32_t radius, int32_t dilation,
                                      const MMVOSContext* context) {
   const bool cells = grad_query->size[2] && grad_query->size[3];  // else grad_key is 0, not nothing
-  return guarded(cells ? *grad_query : *grad_key, context, [&](const Kernels& kernels,
-                                                               Threads& threads) {
+  const MMVOSTensor& out = cells ? *grad_query : *grad_key;
+  return guarded(*query, out, context, [&](const Kernels& kernels, Threads& threads) {
     kernels.correlation_backward(*grad, *query, *key, coords, *grad_query, *grad_key, radius,
                                  dilation, threads);
   });
@@ -174,7 +173,7 @@ int mmvos_local_propagation(const MMVOSTensor* query, const MMVOSTensor* keys,
                             const MMVOSTensor* values, const MMVOSTensor* offset, MMVOSTensor* out,
                             MMVOSTensor* lse, int32_t radius, int32_t topk, double scale,
                             int32_t mask, const MMVOSContext* context) {
-  return guarded(*lse, context, [&](const Kernels& kernels, Threads& threads) {
+  return guarded(*query, *lse, context, [&](const Kernels& kernels, Threads& threads) {
     kernels.propagation(*query, *keys, *values, offset, *out, *lse, radius, topk, scale, mask,
                         threads);
   });
@@ -185,9 +184,16 @@ int mmvos_local_propagation_backward(const MMVOSTensor* grad, const MMVOSTensor*
                                      const MMVOSTensor* out, const MMVOSTensor* lse,
                                      MMVOSTensor* grad_query, MMVOSTensor* grad_keys,
                                      MMVOSTensor* grad_values, int32_t radius, double scale,
-                                     int32_t mask, const MMVOSContext* context) {
-  return guarded(*grad_query, context, [&](const Kernels& kernels, Threads& threads) {
+                                     const MMVOSContext* context) {
+  return guarded(*query, *lse, context, [&](const Kernels& kernels, Threads& threads) {
     kernels.propagation_backward(*grad, *query, *keys, *values, *out, *lse, *grad_query,
-                                 *grad_keys, *grad_values, radius, scale, mask, threads);
+                                 *grad_keys, *grad_values, radius, scale, threads);
+  });
+}
+
+int mmvos_warp(const MMVOSTensor* x, const MMVOSTensor* flow, MMVOSTensor* out,
+               const MMVOSContext* context) {
+  return guarded(*x, *out, context, [&](const Kernels& kernels, Threads& threads) {
+    kernels.warp(*x, *flow, *out, threads);
   });
 }

@@ -19,7 +19,7 @@ void propagation_backward(const MMVOSTensor& grad, const MMVOSTensor& query,
                           const MMVOSTensor& keys, const MMVOSTensor& values,
                           const MMVOSTensor& out, const MMVOSTensor& lse,
                           MMVOSTensor& grad_query, MMVOSTensor& grad_keys,
-                          MMVOSTensor& grad_values, int radius, double scale, bool mask,
-                          Threads& threads);
+                          MMVOSTensor& grad_values, int radius, double scale, Threads& threads);
+void warp(const MMVOSTensor& x, const MMVOSTensor& flow, MMVOSTensor& out, Threads& threads);
 
 }  // namespace MMVOS_ISA

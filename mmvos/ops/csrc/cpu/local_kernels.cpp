@@ -5,6 +5,6 @@ namespace MMVOS_ISA {
 
 extern const mmvos::Kernels kernels;
 const mmvos::Kernels kernels = {correlation, correlation_backward, propagation,
-                                propagation_backward};
+                                propagation_backward, warp};
 
 }  // namespace MMVOS_ISA

@@ -133,7 +133,8 @@ void pack_sums(const Packed<A>& p, const MMVOSTensor& grad, const MMVOSTensor& o
       const int64_t x = i - p.lse.left, cell = y * p.w + x;
       const bool inside = x >= 0 && x < p.w;
       A mean = 0;
-      for (int64_t k = 0; inside && k < p.objects; ++k) mean += g[k * cells + cell] * o[k * cells + cell];
+      for (int64_t k = 0; inside && k < p.objects; ++k)
+        mean += g[k * cells + cell] * o[k * cells + cell];
       p.mean.row(y)[i] = mean;
       p.lse.row(y)[i] = inside ? l[cell] : A(HUGE_VAL);
     }
@@ -166,7 +167,8 @@ void backward(const MMVOSTensor& grad, const MMVOSTensor& query, const MMVOSTens
   for (int64_t b = 0; b < query.size[0]; ++b) {
     pack_item(p, grad, query, keys, values, b, maps, threads);
     pack_sums(p, grad, out, lse, b);
-    Walk<A, false> to_query{p, static_cast<A*>(grad_query.data) + b * p.channels * cells, nullptr, {}};
+    Walk<A, false> to_query{
+        p, static_cast<A*>(grad_query.data) + b * p.channels * cells, nullptr, {}};
     to_query.run(p.h, threads);
     Walk<A, true> to_keys{
         p, static_cast<A*>(grad_keys.data) + b * p.channels * p.refs * cells,
@@ -181,8 +183,7 @@ void propagation_backward(const MMVOSTensor& grad, const MMVOSTensor& query,
                           const MMVOSTensor& keys, const MMVOSTensor& values,
                           const MMVOSTensor& out, const MMVOSTensor& lse,
                           MMVOSTensor& grad_query, MMVOSTensor& grad_keys,
-                          MMVOSTensor& grad_values, int radius, double scale, bool,
-                          Threads& threads) {
+                          MMVOSTensor& grad_values, int radius, double scale, Threads& threads) {
   // candidates outside the map are in lse or not; their keys and values are no one's to change
   (query.type == MMVOS_F64 ? backward<double> : backward<float>)(
       grad, query, keys, values, out, lse, grad_query, grad_keys, grad_values, radius, scale,

@@ -63,7 +63,11 @@ inline void pack_row(const Map& m, int64_t y, const Rows<A>& rows, int64_t to) {
   with_row(m, y, [&](const auto* source) {
     for (int64_t n = 0; n < m.n; ++n) {
       A* target = rows.row(to) + n * rows.width + rows.left;
-      for (int64_t x = 0; x < m.w; ++x) target[x] = A(number(source[n * m.sn + x * m.sx]));
+      const auto* line = source + n * m.sn;
+      if (m.sx == 1)  // a loop of its own, which compilers turn into vectors
+        for (int64_t x = 0; x < m.w; ++x) target[x] = A(number(line[x]));
+      else
+        for (int64_t x = 0; x < m.w; ++x) target[x] = A(number(line[x * m.sx]));
     }
   });
 }
@@ -74,8 +78,12 @@ inline void pack_row<uint32_t>(const Map& m, int64_t y, const Rows<uint32_t>& ro
   const BFloat16* source = reinterpret_cast<const BFloat16*>(m.data) + y * m.sy;
   for (int64_t n = 0; n < m.n; ++n) {
     uint32_t* target = rows.row(to) + n / 2 * rows.width + rows.left;
-    for (int64_t x = 0; x < m.w; ++x)
-      target[x] |= uint32_t(source[n * m.sn + x * m.sx].high) << (n % 2 * 16);
+    const BFloat16* line = source + n * m.sn;
+    const int shift = n % 2 * 16;
+    if (m.sx == 1)
+      for (int64_t x = 0; x < m.w; ++x) target[x] |= uint32_t(line[x].high) << shift;
+    else
+      for (int64_t x = 0; x < m.w; ++x) target[x] |= uint32_t(line[x * m.sx].high) << shift;
   }
 }
 
@@ -103,11 +111,14 @@ template <class Packed>
 struct PackJob {
   const Map* maps;
   Packed to;
-  static void pack(const Map& m, int64_t y, const PackJob& job, int64_t unit) { write(m, y, job.to, unit); }
   template <class E>
-  static void write(const Map& m, int64_t y, const Rows<E>& to, int64_t unit) { pack_row<E>(m, y, to, unit); }
+  static void write(const Map& m, int64_t y, const Rows<E>& to, int64_t unit) {
+    pack_row<E>(m, y, to, unit);
+  }
   template <class A>
-  static void write(const Map& m, int64_t y, const Cells<A>& to, int64_t unit) { pack_cells<A>(m, y, to, unit); }
+  static void write(const Map& m, int64_t y, const Cells<A>& to, int64_t unit) {
+    pack_cells<A>(m, y, to, unit);
+  }
   static void task(void* args, int64_t unit, char*) {
     const PackJob& job = *static_cast<PackJob*>(args);
     const int64_t h = job.maps[0].h;

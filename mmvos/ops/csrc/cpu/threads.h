@@ -18,6 +18,7 @@ class Threads {
   void* allocate(size_t bytes);
   template <class T>
   T* allocate_array(int64_t count) {
+    if (count < 0 || count > (int64_t(1) << 48)) count = int64_t(1) << 48;  // not to be had
     return static_cast<T*>(allocate(static_cast<size_t>(count) * sizeof(T)));
   }
 
@@ -45,8 +46,9 @@ struct Kernels {
                       Threads&);
   void (*propagation_backward)(const MMVOSTensor&, const MMVOSTensor&, const MMVOSTensor&,
                                const MMVOSTensor&, const MMVOSTensor&, const MMVOSTensor&,
-                               MMVOSTensor&, MMVOSTensor&, MMVOSTensor&, int, double, bool,
+                               MMVOSTensor&, MMVOSTensor&, MMVOSTensor&, int, double,
                                Threads&);
+  void (*warp)(const MMVOSTensor&, const MMVOSTensor&, MMVOSTensor&, Threads&);
 };
 
 }  // namespace mmvos

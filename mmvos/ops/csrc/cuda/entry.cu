@@ -165,8 +165,7 @@ MMVOS_API int mmvos_local_propagation_backward(
     const MMVOSTensor* grad, const MMVOSTensor* query, const MMVOSTensor* keys,
     const MMVOSTensor* values, const MMVOSTensor* out, const MMVOSTensor* lse,
     MMVOSTensor* grad_query, MMVOSTensor* grad_keys, MMVOSTensor* grad_values, int32_t radius,
-    double scale, int32_t mask, const MMVOSContext* context) {
-  (void)mask;  // a candidate outside has no gradient either way; lse says how much weight it had
+    double scale, const MMVOSContext* context) {
   if (refuse(query, keys, candidates_of(radius, keys->size[2]))) return 1;
   const Device device(context);
   if (!device.ready()) return 1;
