@@ -109,7 +109,7 @@ class TestCompiledWarp:
             assert torch.equal(warp(source, flow, backend='cpu'), expected)
 
     @pytest.mark.parametrize('size', [(7, 11), (1, 5), (6, 2)])
-    def test_any_flow_equals_pytorch(self, size):
+    def test_any_flow_equals_grid_sample(self, size):
         torch.manual_seed(1)
         x = torch.randn(2, 4, *size, dtype=torch.float64)
         flow = 4 * torch.randn(2, 2, *size, dtype=torch.float64)

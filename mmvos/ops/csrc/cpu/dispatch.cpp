@@ -47,7 +47,7 @@ void Threads::run(int64_t units, size_t scratch_bytes, Task task, void* args) {
     ~Scratch() { for (char* p : of) std::free(p); }
   } scratch;
   scratch.of.resize(workers);
-  for (int64_t i = 0; scratch_bytes && i < workers; ++i) {
+  for (int64_t i = 0; i < workers; ++i) {
     scratch.of[i] = static_cast<char*>(std::aligned_alloc(64, bytes));
     if (!scratch.of[i]) throw std::bad_alloc();
   }
