@@ -145,15 +145,12 @@ class VOSInferencer:
 
     def session(self) -> VOSSession:
         """A fresh session, frame in and masks out; see `VOSSession.step`."""
-        return self._session(None)
-
-    def _session(self, video: VideoSource | None) -> VOSSession:
-        return self.model.session(video, size=self.size)
+        return self.model.session(size=self.size)
 
     def _segment(self, video: VideoSource, given: Mapping[int, bytes]
                  ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Each frame with its labels."""
-        session = self._session(video)
+        session = self.model.session(video, size=self.size)
         with closing(video.frames()) as frames:
             for index, image in enumerate(frames):
                 masks = decode_mask(given[index]) if index in given else None

@@ -90,7 +90,7 @@ def _difference(function: Any, name: str, *args: Any, **options: Any) -> float:
 def _note(name: str) -> str:
     path = library.library_path(name)
     if name == 'cuda':
-        verified = getattr(backends, 'CUDA_VERIFIED', None)
+        verified = backends.CUDA_VERIFIED
         return f'{path}, ' + (f'verified on {verified}' if verified else "only with "
                               "backend='cuda': its tests have not passed on a GPU yet")
     try:

@@ -152,7 +152,7 @@ def _read(logits: Tensor, values: Tensor, radius: int, topk: int) -> Tensor:
 def _with_offset(query: Tensor, keys: Tensor, values: Tensor, offset: Tensor, radius: int,
                  topk: int, mask: bool) -> Tensor:
     """Row by row, a window of samples for every cell and reference."""
-    dx, dy = window_steps(radius, 1, query)
+    dx, dy = window_steps(radius, query)
     height, width = query.shape[2:]
     rows = []
     for y, columns in grid_rows(query):

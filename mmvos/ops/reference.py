@@ -59,9 +59,9 @@ def tiles_to_rows(x: Tensor, width: int) -> Tensor:
     return x.transpose(1, 2).flatten(2, 3)[:, :, :width]
 
 
-def window_steps(radius: int, dilation: int, like: Tensor) -> tuple[Tensor, Tensor]:
+def window_steps(radius: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Steps (P*P,) along x and y from a centre to the positions of its window; dy is slower."""
-    steps = dilation * torch.arange(-radius, radius + 1, device=like.device, dtype=like.dtype)
+    steps = torch.arange(-radius, radius + 1, device=like.device, dtype=like.dtype)
     side = len(steps)
     return steps.repeat(side), steps.repeat_interleave(side)
 
