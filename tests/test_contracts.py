@@ -14,7 +14,7 @@ def case_id(value):
 
 
 def test_registries_hold_what_configs_name():
-    assert {'MAMP', 'FrameBank', 'DISFlow', 'PackClip', 'DAVISMetric'} <= set(CLASSES)
+    assert {'MAMP', 'FrameBank', 'DISFlow', 'PackClip', 'VOSMetric'} <= set(CLASSES)
 
 
 @pytest.mark.parametrize('name', sorted(CLASSES))

@@ -43,5 +43,7 @@ test_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='YouTubeVOS', data_root='data/YouTubeVOS', split='valid'))
-test_evaluator = []  # its masks are not public: use --out and the benchmark's server
+# its masks are not public: test with --out, pack the masks for the benchmark's server with
+# tools/dataset_converters/youtube_vos_submission.py
+test_evaluator = []
 test_cfg = dict()

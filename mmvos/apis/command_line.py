@@ -1,17 +1,14 @@
-"""What every command of mmvos does first and last."""
+"""What the commands that use the engine do first."""
 from __future__ import annotations
 
 import ctypes
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from ..compat import register_safe_loader
-from ..io.files import REMEDIES
 from ..plugins import load_plugins
 from .model_zoo import data_root
 
@@ -53,24 +50,3 @@ def load_config(path: str, options: dict | None = None) -> Config:
     cfg = Config.fromfile(str(found))
     cfg.merge_from_dict(options or {})
     return cfg
-
-
-def exit_with_message(main: Callable[[], None]) -> None:
-    """Run a command; a user's mistake becomes one line on stderr and exit status 2."""
-    try:
-        main()
-    except (ValueError, OSError) as error:
-        print(f'error: {_one_line(error)}', file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        sys.exit(130)
-
-
-def _one_line(error: ValueError | OSError) -> str:
-    """What happened and what mends it."""
-    if not isinstance(error, OSError) or error.errno is None:
-        return ' '.join(str(error).split('\n'))
-    where = f' {error.filename}' if error.filename else ''
-    remedy = REMEDIES.get(error.errno, 'check the path and its permissions')
-    return f'{error.strerror}{":" if where else ""}{where}; {remedy}'

@@ -9,7 +9,7 @@ from ..structures import MaskSource, VideoSource, VOSDataSample
 
 
 class VideoDataset(BaseDataset):
-    """Item i is dict(inputs=VideoSource, data_samples=VOSDataSample); nothing is decoded for it.
+    """Item i is dict(inputs=VideoSource, data_samples=VOSDataSample), sources and no pixels.
 
     A dataset writes `load_data_list`, cheap descriptions of its videos (dicts with paths), and
     `sources`, which turns one of them into lazy sources.

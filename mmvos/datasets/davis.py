@@ -4,6 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..io import InputError
+from ..io.doctor import refuse_broken_start
 from ..registry import DATASETS
 from ..structures import FrameFolder, MaskFiles, MaskSource, VideoSource
 from .base import VideoDataset
@@ -63,15 +64,20 @@ class DAVIS(VideoDataset):
         return dict(video_name=name, images=str(folders[0]), masks=str(folders[1]))
 
     def sources(self, info: dict) -> tuple[VideoSource, MaskSource, MaskSource | None]:
-        """Frames, the first frame's mask and all masks."""
+        """Frames, the first frame's mask and all masks.
+
+        The first frame and its mask are decoded once, to refuse broken ones before a run begins.
+        """
         video = FrameFolder.from_dir(info['images'])
         masks = {index: path for index, name in enumerate(video.frame_names)
                  if (path := Path(info['masks']) / f'{name}.png').is_file()}
         if 0 not in masks:
             raise InputError(f'{info["masks"]} has no mask {video.frame_names[0]}.png for the '
                              'first frame; unpack DAVIS again')
+        refuse_broken_start(Path(info['images']), Path(info['masks']), video.frame_names[0])
         merge = self.year == '2016'
         given = MaskFiles({0: masks[0]}, video.size, merge=merge)
         # test-dev and challenge splits publish the first mask alone
-        truth = MaskFiles(masks, video.size, merge=merge) if len(masks) > 1 else None
+        truth = MaskFiles(masks, video.size, merge=merge, void=not merge) \
+            if len(masks) > 1 else None
         return video, given, truth

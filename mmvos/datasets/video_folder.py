@@ -10,12 +10,11 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from ..io import InputError, atomic_path
+from ..io import VIDEO_SUFFIXES, InputError, atomic_path
 from ..registry import DATASETS
 from ..structures import MaskArrays, MaskSource, VideoSource, open_video
 from .base import VideoDataset
 
-VIDEO_SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v')
 SHORT_SIDE = 256  # px, when nothing is asked for
 
 

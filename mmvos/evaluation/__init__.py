@@ -1,7 +1,19 @@
-"""Evaluation: pure functions in `functional`, MMEngine metrics in `metrics`.
+"""Evaluation: measures in `functional`, what a benchmark counts in `protocols`, reports.
 
-The metrics are not imported here, so that `mmvos.evaluation.functional` needs no torch.
+Nothing here imports torch or MMEngine; `metrics`, which puts it into test loops, does.
 """
-from .functional import boundary_accuracy, mean_recall_decay, region_similarity, score_video
+from .folders import find_ground_truth, pair_folders
+from .functional import (
+    boundary_accuracy,
+    mean_recall_decay,
+    region_similarity,
+    temporal_stability,
+)
+from .offline import evaluate_pairs
+from .protocols import build_protocol
+from .report import Report
 
-__all__ = ['boundary_accuracy', 'mean_recall_decay', 'region_similarity', 'score_video']
+__all__ = [
+    'Report', 'boundary_accuracy', 'build_protocol', 'evaluate_pairs', 'find_ground_truth',
+    'mean_recall_decay', 'pair_folders', 'region_similarity', 'temporal_stability',
+]

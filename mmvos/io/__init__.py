@@ -3,15 +3,16 @@
 from .background import InBackground
 from .colours import map_colours, palette, parse_palette, voc_colour
 from .errors import InputError
-from .files import atomic_path, atomic_write, make_dir, write_error
+from .files import atomic_path, atomic_write, make_dir, natural_order, write_error
 from .images import IMAGE_SUFFIXES, image_size, read_image
-from .masks import as_labels, decode_mask, encode_mask, fit_mask, read_mask
-from .video import VideoReader, VideoWriter
+from .masks import as_labels, decode_mask, encode_mask, fit_mask, read_ids, read_mask
+from .video import VIDEO_SUFFIXES, VideoReader, VideoWriter
 
 __all__ = [
     'IMAGE_SUFFIXES',
     'InBackground',
     'InputError',
+    'VIDEO_SUFFIXES',
     'VideoReader',
     'VideoWriter',
     'as_labels',
@@ -23,8 +24,10 @@ __all__ = [
     'image_size',
     'make_dir',
     'map_colours',
+    'natural_order',
     'palette',
     'parse_palette',
+    'read_ids',
     'read_image',
     'read_mask',
     'voc_colour',

@@ -109,10 +109,20 @@ def filled_values(values: np.ndarray) -> np.ndarray:
 
     A value that fills none belongs to a thin line: the mark of an anti-aliased edge.
     """
-    exact = values.astype(np.float32)  # whole numbers up to 2**24
+    # float32 holds whole numbers up to 2**24
+    exact = values if values.dtype == np.uint8 else values.astype(np.float32)
     block = np.ones((3, 3), np.uint8)
     constant = cv2.dilate(exact, block) == cv2.erode(exact, block)
-    return np.unique(values[1:-1, 1:-1][constant[1:-1, 1:-1]])
+    return present_values(values[1:-1, 1:-1][constant[1:-1, 1:-1]])
+
+
+def present_values(values: np.ndarray) -> np.ndarray:
+    """Return the sorted distinct values of an array, as `numpy.unique` does, 8 bits quickly."""
+    if values.dtype != np.uint8 or not values.size:
+        return np.unique(values)
+    flat = np.ascontiguousarray(values).reshape(1, -1)
+    counts = cv2.calcHist([flat], [0], None, [256], [0, 256])
+    return np.flatnonzero(counts).astype(np.uint8)
 
 
 def _pack(image: np.ndarray) -> np.ndarray:

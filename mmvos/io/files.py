@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -92,3 +93,9 @@ def atomic_write(path: str | Path, data: bytes) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def natural_order(path: Path) -> list[tuple[int, int, str]]:
+    """Return a sort key for names in which runs of digits count as numbers."""
+    parts = re.split(r'(\d+)', path.name)
+    return [(0, int(part), '') if part.isdecimal() else (1, 0, part.lower()) for part in parts]

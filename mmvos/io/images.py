@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -30,31 +32,30 @@ _DECODE_ERRORS = (
 
 
 @contextmanager
-def open_image(path: str | Path, kind: str = 'image') -> Iterator[Image.Image]:
+def open_image(source: str | Path | bytes, where: str) -> Iterator[Image.Image]:
     """Open an image with Pillow; whatever its decoding raises names the file.
 
     Args:
-        path: The file.
-        kind: What the file is to the user, for the messages ('frame', 'mask').
+        source: The file, or what it holds.
+        where: What the messages call it: 'frame a/00000.jpg'.
 
     Raises:
         FileNotFoundError: There is no such file.
         InputError: The file is not an image, or is damaged or incomplete.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f'{kind} {path} does not exist; check the path')
+    if not isinstance(source, bytes) and not os.path.exists(source):
+        raise FileNotFoundError(f'{where} does not exist; check the path')
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             yield image
     except InputError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise InputError(f'{kind} {path} is not an image; give a JPEG or PNG file') from error
+        raise InputError(f'{where} is not an image; give a JPEG or PNG file') from error
     except _DECODE_ERRORS as error:
         reason = ' '.join(str(error).split())
         raise InputError(
-            f'{kind} {path} cannot be read ({reason}); copy or export it again'
+            f'{where} cannot be read ({reason}); copy or export it again'
         ) from error
 
 
@@ -67,7 +68,7 @@ def read_image(path: str | Path) -> np.ndarray:
         FileNotFoundError: There is no such file.
         InputError: The file is not an image, or is damaged or incomplete.
     """
-    with open_image(path, 'frame') as image:
+    with open_image(path, f'frame {path}') as image:
         image.load()
         if image.mode.startswith('I;16'):
             grey = (np.asarray(image) >> 8).astype(np.uint8)
@@ -82,7 +83,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
         FileNotFoundError: There is no such file.
         InputError: The file is not an image.
     """
-    with open_image(path, 'frame') as image:
+    with open_image(path, f'frame {path}') as image:
         width, height = image.size
         sideways = image.getexif().get(0x0112, 1) >= 5
         return (width, height) if sideways else (height, width)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from .colours import Colour, filled_values, hex_colour, main_colours, map_colours
+from .colours import Colour, filled_values, hex_colour, main_colours, map_colours, present_values
 from .colours import palette as davis_palette
 from .errors import InputError
 from .images import open_image
@@ -47,13 +48,35 @@ def read_mask(
         InputError: The file is damaged, no label map, has unlisted colours, ids above 255 or
             another size.
     """
-    with open_image(path, 'mask') as image:
+    with open_image(path, f'mask {path}') as image:
         image.load()
         if palette is not None:
             labels = map_colours(_rgb(image), palette, f'mask {path}')
         else:
-            labels = _labels_of(image, f'mask {path}')
+            labels = labels_of(image, f'mask {path}')
     return labels if size is None else fit_mask(labels, size, f'mask {path}')
+
+
+def read_ids(source: str | Path | bytes, where: str) -> np.ndarray:
+    """Return the values of a grey or palette image as they are stored, (H, W) uint8.
+
+    Unlike `read_mask` it interprets nothing, as scoring needs: 255 stays 255 (void, say), also
+    beside 0 only, and no edge is judged. An image of one bit gives 0 and 1. It takes no longer
+    than Pillow's decoding.
+
+    Args:
+        source: The file, or what it holds; PNG for preference.
+        where: What the error names: 'mask a/00000.png'.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is damaged, no image, a JPEG, a colour image, or has values above 255.
+    """
+    with open_image(source, where) as image:
+        values = np.array(_without_colours(image, where, _repair_hint))
+    if values.dtype in (np.uint8, bool):
+        return values.astype(np.uint8, copy=False)
+    return _whole_ids(values, np.unique(values), where)
 
 
 def as_labels(values: np.ndarray, where: str = 'mask') -> np.ndarray:
@@ -72,16 +95,10 @@ def as_labels(values: np.ndarray, where: str = 'mask') -> np.ndarray:
         raise InputError(f'{where}: expected a map of shape (H, W), got {values.shape}')
     if values.dtype == bool:
         return values.astype(np.uint8)
-    present = np.unique(values)
-    if values.dtype.kind not in 'iu' and not np.array_equal(present, np.round(present)):
-        raise InputError(f'{where}: expected whole numbers as object ids, got {values.dtype}')
+    present = present_values(values)
     if set(present.tolist()) in _ONE_OBJECT:
         return (values > 0).astype(np.uint8)
-    wrong = present[(present < 0) | (present > 255)]
-    if len(wrong):
-        names = ', '.join(str(int(number)) for number in wrong[:5])
-        raise InputError(f'{where}: object ids must be 0 to 255, got {names}; renumber the objects')
-    return values.astype(np.uint8)
+    return _whole_ids(values, present, where)
 
 
 def fit_mask(labels: np.ndarray, size: tuple[int, int], where: str = 'mask') -> np.ndarray:
@@ -120,57 +137,77 @@ def decode_mask(data: bytes) -> np.ndarray:
         return np.array(image)
 
 
-def _labels_of(image: Image.Image, where: str) -> np.ndarray:
-    """Return the ids of an opened image read by its indices or values."""
+def _whole_ids(values: np.ndarray, present: np.ndarray, where: str) -> np.ndarray:
+    """Return ``values``, of which ``present`` are the distinct ones, as uint8 if they fit."""
+    if values.dtype.kind not in 'iu' and not np.array_equal(present, np.round(present)):
+        raise InputError(f'{where}: expected whole numbers as object ids, got {values.dtype}')
+    wrong = present[(present < 0) | (present > 255)]
+    if len(wrong):
+        names = ', '.join(str(int(number)) for number in wrong[:5])
+        raise InputError(f'{where}: object ids must be 0 to 255, got {names}; renumber the objects')
+    return values.astype(np.uint8)
+
+
+def _without_colours(
+    image: Image.Image, where: str, hint: Callable[[Image.Image], str]
+) -> Image.Image:
+    """Return an opened palette or grey image without its alpha; refuse others with a hint."""
     if image.format == 'JPEG':
         raise InputError(
-            f'{where} is a JPEG, which blurs labels; save it as PNG, or map its colours '
-            f'with --mask-palette {_suggestion(image)}'
+            f'{where} is a JPEG, which blurs labels; save it as PNG, or {hint(image)}'
         )
-    if image.mode == 'P':
-        return _indices_of(image, where)
     if image.mode == 'LA' and image.getextrema()[1] == (255, 255):
-        image = image.getchannel('L')
-    if image.mode not in ('1', 'L', 'F') and not image.mode.startswith('I'):
+        return image.getchannel('L')
+    if image.mode not in ('1', 'L', 'P', 'F') and not image.mode.startswith('I'):
         names = ', '.join(hex_colour(colour) for colour in main_colours(_rgb(image)))
         raise InputError(
             f'{where} is a colour image ({image.mode}) with the colours {names or "#000000"}; '
-            f'save object ids, or map the colours with --mask-palette {_suggestion(image)}'
+            f'save object ids, or {hint(image)}'
         )
-    labels = as_labels(np.array(image), where)
-    _check_not_soft(labels, image, where)
-    return labels
+    return image
 
 
-def _indices_of(image: Image.Image, where: str) -> np.ndarray:
-    """Return the ids of a palette image."""
-    indices = np.array(image)
-    present = np.flatnonzero(np.bincount(indices.ravel()))
+def labels_of(image: Image.Image, where: str) -> np.ndarray:
+    """Return the ids of an opened image read by its indices or values."""
+    image = _without_colours(image, where, _palette_hint)
+    values = np.array(image)
+    if values.dtype != np.uint8:
+        values = as_labels(values, where)
+    present = present_values(values)
     if set(present.tolist()) in _ONE_OBJECT:
-        return (indices > 0).astype(np.uint8)
+        return (values > 0).astype(np.uint8)
+    colours = _shown_colours(image)
+    # Ids are shown in colours; what shows only greys may be a smooth mask made a palette image.
+    if (colours[present] == colours[present, :1]).all():
+        _check_not_soft(values, present, colours[:, 0], image, where)
+    return values
+
+
+def _shown_colours(image: Image.Image) -> np.ndarray:
+    """Return the (256, 3) uint8 colours that a palette or grey image shows for its values."""
+    if image.mode != 'P':
+        return np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     colours = np.zeros((256, 3), np.uint8)
     listed = np.reshape(image.getpalette() or (), (-1, 3))
     colours[: len(listed)] = listed
-    # Ids are shown in colours; what shows only greys may be a smooth mask made a palette image.
-    if (colours[present] == colours[present, :1]).all():
-        _check_not_soft(colours[indices, 0], image, where)
-    return indices
+    return colours
 
 
-def _check_not_soft(labels: np.ndarray, image: Image.Image, where: str) -> None:
-    """Refuse a grey map whose values are shades of an edge and not ids (see `read_mask`)."""
-    present = np.unique(labels)
-    between = present[(present > 0) & (present < 255)]
-    if present[-1] != 255 and len(present) <= _MAX_GREY_OBJECTS:
+def _check_not_soft(
+    labels: np.ndarray, present: np.ndarray, levels: np.ndarray, image: Image.Image, where: str
+) -> None:
+    """Refuse a map that shows value v as grey ``levels[v]``, shades of an edge (`read_mask`)."""
+    shown = np.unique(levels[present])
+    between = shown[(shown > 0) & (shown < 255)]
+    if shown[-1] != 255 and len(shown) <= _MAX_GREY_OBJECTS:
         return
-    thin = np.setdiff1d(between, filled_values(labels))
+    thin = np.setdiff1d(between, filled_values(levels[labels]))
     if 2 * len(thin) <= len(between):
         return
     names = ', '.join(str(value) for value in thin[:5]) + (', ...' if len(thin) > 5 else '')
     raise InputError(
-        f'{where} looks anti-aliased: besides {present[0]} and {present[-1]} it has the grey '
-        f'values {names} on edges only; save it without smoothing, or map its colours with '
-        f'--mask-palette {_suggestion(image)}'
+        f'{where} looks anti-aliased: besides {shown[0]} and {shown[-1]} it has the grey '
+        f'values {names} on edges only; save it without smoothing, or {_palette_hint(image)}'
     )
 
 
@@ -181,7 +218,12 @@ def _rgb(image: Image.Image) -> np.ndarray:
     return np.array(image.convert('RGB'))
 
 
-def _suggestion(image: Image.Image) -> str:
-    """Return an argument for --mask-palette that lists the image's main colour."""
+def _palette_hint(image: Image.Image) -> str:
+    """Return the remedy of the front doors that have --mask-palette, with its main colour."""
     colours = main_colours(_rgb(image), 1) or [(255, 255, 255)]
-    return f"'{hex_colour(colours[0])}=1'"
+    return f"map its colours with --mask-palette '{hex_colour(colours[0])}=1'"
+
+
+def _repair_hint(image: Image.Image) -> str:
+    """Return the remedy for files that are read as they are."""
+    return 'run tools/analysis_tools/check_dataset.py --fix, which writes a repaired copy'

@@ -15,6 +15,8 @@ import numpy as np
 from .errors import InputError
 from .files import atomic_path
 
+#: Suffixes of the files that count as videos.
+VIDEO_SUFFIXES = ('.mp4', '.mov', '.avi', '.mkv', '.webm', '.m4v')
 _DEFAULT_FPS = 24.0
 # FFmpeg draws text files as video.
 _NO_VIDEO_FORMATS = {'tty'}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +16,10 @@ from mmvos.io import (
     InputError,
     VideoReader,
     as_labels,
+    fit_mask,
     image_size,
+    natural_order,
+    read_ids,
     read_image,
     read_mask,
 )
@@ -116,7 +118,7 @@ class FrameFolder(VideoSource):
             raise InputError(
                 f'folder {folder} has zero frames; expected images ({kinds}) directly in it'
             )
-        paths.sort(key=_natural)
+        paths.sort(key=natural_order)
         return cls(paths, folder.absolute().name, fps=fps)
 
     @property
@@ -235,6 +237,7 @@ class MaskFiles(MaskSource):
         paths: {frame index: file}.
         size: (H, W) of the frames, see `read_mask`.
         merge: Make every object one object, id 1, as DAVIS-2016 asks.
+        void: 255 stays 255, also beside 0 only: it marks pixels that do not count.
         palette: {(r, g, b): id} for masks that are colour images, see `parse_palette`.
     """
 
@@ -244,11 +247,13 @@ class MaskFiles(MaskSource):
         size: tuple[int, int] | None = None,
         *,
         merge: bool = False,
+        void: bool = False,
         palette: dict[tuple[int, int, int], int] | None = None,
     ) -> None:
         self.paths = {int(index): str(paths[index]) for index in sorted(paths)}
         self.size = size
         self.merge = merge
+        self.void = void
         self.palette = palette
 
     @property
@@ -258,7 +263,11 @@ class MaskFiles(MaskSource):
 
     def read(self, index: int) -> np.ndarray:
         """Return the label map of frame ``index`` as (H, W) uint8 ids, 0 background."""
-        labels = read_mask(self.paths[index], self.size, self.palette)
+        path = self.paths[index]
+        if self.void:
+            labels = read_ids(path, f'mask {path}')
+            return labels if self.size is None else fit_mask(labels, self.size, f'mask {path}')
+        labels = read_mask(path, self.size, self.palette)
         return (labels > 0).astype(np.uint8) if self.merge else labels
 
 
@@ -325,9 +334,3 @@ def read_ahead(items: Iterator[np.ndarray], depth: int) -> Iterator[np.ndarray]:
     finally:
         stop.set()
         thread.join(timeout=5)
-
-
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sort key in which runs of digits count as numbers."""
-    parts = re.split(r'(\d+)', path.name)
-    return [(0, int(part), '') if part.isdecimal() else (1, 0, part.lower()) for part in parts]

@@ -98,3 +98,27 @@ def test_empty_list_and_unknown_year(root):
         DAVIS(str(root), '2016')
     with pytest.raises(ValueError, match="'2018'"):
         DAVIS(str(root), '2018')
+
+
+@pytest.mark.parametrize(('year', 'name'), [('2016', 'cat'), ('2017', 'bear')])
+@pytest.mark.parametrize(('file', 'labels', 'told'), [
+    ('Annotations/480p/{}/00000.png', LABELS[0] * 0, 'has no object'),
+    ('Annotations/480p/{}/00000.png', LABELS[0, 3:], '32x21 .* its frame is 32x24'),
+    ('Annotations/480p/{}/00007.png', LABELS[0], 'has the name of no frame'),
+    ('Annotations/480p/{}/00000.png', None, 'cannot be read'),
+    ('JPEGImages/480p/{}/00000.jpg', None, 'cannot be read')])
+def test_broken_start_is_refused_in_one_line(root, year, name, file, labels, told):
+    """As `mmvos.io.doctor` finds it; with no labels the file is cut short."""
+    path = root / file.format(name)
+    path.write_bytes(path.read_bytes()[:-30] if labels is None else encode_mask(labels))
+    data = DAVIS(str(root), year)
+    with pytest.raises(InputError, match=f'{path.name}.*{told}') as error:
+        data[0]
+    assert '\n' not in str(error.value)
+
+
+def test_what_comes_after_the_first_frame_is_not_decoded(root):
+    for path in (*root.glob('JPEGImages/480p/bear/00001.jpg'),
+                 *root.glob('Annotations/480p/bear/00001.png')):
+        path.write_bytes(b'no image')
+    assert len(DAVIS(str(root), '2017')[0]['inputs']) == 4

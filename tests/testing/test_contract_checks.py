@@ -4,7 +4,7 @@ import pytest
 from mmcv.transforms import BaseTransform
 from torch import nn
 
-from mmvos.evaluation.metrics import DAVISMetric
+from mmvos.evaluation.metrics import VOSMetric
 from mmvos.models import MAMP, ColorReconstructionLoss, FrameBank, LocalMatching, ZeroFlow
 from mmvos.models.segmentors import FlowPropagation
 from mmvos.testing import FakeBackbone, contract_cases, contracts
@@ -140,7 +140,7 @@ class InPlace(BaseTransform):
         return results
 
 
-class EntryPerObject(DAVISMetric):
+class EntryPerObject(VOSMetric):
     def process(self, data_batch, data_samples):
         super().process(data_batch, [*data_samples, *data_samples])
 

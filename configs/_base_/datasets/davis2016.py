@@ -5,5 +5,5 @@ test_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='DAVIS', data_root='data/DAVIS', year='2016', split='val'))
-test_evaluator = dict(type='DAVISMetric')
+test_evaluator = dict(type='VOSMetric', protocol='davis2016')
 test_cfg = dict()

@@ -4,5 +4,5 @@ test_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='SyntheticVOS', num_videos=5, length=24, size=(240, 432), seed=0))
-test_evaluator = dict(type='DAVISMetric')
+test_evaluator = dict(type='VOSMetric', protocol='davis2017')
 test_cfg = dict()

@@ -1,4 +1,4 @@
 """MMEngine metrics."""
-from .davis import DAVISMetric
+from .vos import VOSMetric
 
-__all__ = ['DAVISMetric']
+__all__ = ['VOSMetric']

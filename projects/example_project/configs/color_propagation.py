@@ -32,7 +32,7 @@ test_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='SyntheticVOS', num_videos=5, length=20, size=(120, 208), seed=2))
-test_evaluator = dict(type='DAVISMetric')
+test_evaluator = dict(type='VOSMetric', protocol='davis2017')
 test_cfg = dict()
 
 default_hooks = dict(

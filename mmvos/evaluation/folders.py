@@ -1,0 +1,151 @@
+"""Folders of PNGs as pairs of ground truth and prediction."""
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmvos.io import InputError, natural_order
+
+from .labels import LabelFiles, VideoPair
+from .protocols import Protocol
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """A folder of annotations.
+
+    Attributes:
+        folder: Holds one folder of PNGs per video.
+        names: Of the videos to take; all if None.
+        meta: Its meta.json, if it has one.
+    """
+
+    folder: Path
+    names: list[str] | None = None
+    meta: Path | None = None
+
+    @property
+    def frames(self) -> Path | None:
+        """Folder of the videos' frames, where the dataset keeps it beside the annotations."""
+        for number, part in enumerate(self.folder.parts):
+            if part.startswith('Annotations'):
+                beside = Path(*self.folder.parts[:number], 'JPEGImages',
+                              *self.folder.parts[number + 1:])
+                return beside if beside.is_dir() else None
+        return None
+
+
+def find_ground_truth(path: str | Path, protocol: type[Protocol],
+                      list_file: str | Path | None = None) -> GroundTruth:
+    """Return the annotations in a folder, or under the root of a dataset that holds them.
+
+    Args:
+        path: The annotations' folder, or a dataset's root with the protocol's `layout`.
+        protocol: Knows the layout.
+        list_file: Text file with the names of the videos; the layout's own one by default.
+
+    Raises:
+        FileNotFoundError: There is no such folder or file.
+        InputError: The list names no video.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise FileNotFoundError(f'ground truth {root} is not a folder; check the path')
+    folder, meta = root, None
+    if protocol.layout and (root / 'JPEGImages').is_dir() \
+            and not (root / protocol.layout[0]).is_dir():
+        raise FileNotFoundError(f'dataset {root} has no {protocol.layout[0]}, where protocol '
+                                f'{protocol.name} looks; give the folder of annotations itself')
+    if protocol.layout and (root / protocol.layout[0]).is_dir():
+        folder, beside = root / protocol.layout[0], root / protocol.layout[1]
+        if beside.suffix == '.json':
+            meta = beside if beside.is_file() else None
+        elif list_file is None and beside.is_file():
+            list_file = beside
+    return GroundTruth(folder, None if list_file is None else _names(Path(list_file)), meta)
+
+
+def pair_folders(results: str | Path, truth: GroundTruth, *,
+                 allow_missing: bool = False) -> list[VideoPair]:
+    """Return the videos of the ground truth with the predictions of the same names.
+
+    Args:
+        results: Holds `<video>/<frame>.png`; other videos and frames in it are left alone.
+        truth: The annotations.
+        allow_missing: Frames without a prediction are empty, not an error.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or a video or frame is missing.
+        InputError: A folder holds no PNG.
+    """
+    results = Path(results)
+    if not results.is_dir():
+        raise FileNotFoundError(f'results {results} is not a folder; check the path')
+    videos = find_videos(truth.folder, truth.names)
+    if not any(results.rglob('*.png')):
+        raise InputError(f'results {results} holds no PNG; expected {results}/{next(iter(videos))}/'
+                         '<frame>.png, as tools/test.py --out writes them')
+    return [_pair(name, files, results, allow_missing) for name, files in sorted(videos.items())]
+
+
+def find_videos(folder: Path, names: Collection[str] | None = None) -> dict[str, list[Path]]:
+    """Return {video: its PNGs in order} of a folder.
+
+    Args:
+        folder: Holds a folder of PNGs per video, at any depth, or PNGs itself.
+        names: Of the videos to take; all if None.
+
+    Raises:
+        FileNotFoundError: There is no video of that name.
+        InputError: There is no PNG.
+    """
+    if names is None:
+        found = {Path(path).relative_to(folder).as_posix(): _pngs(Path(path))
+                 for path, _, files in os.walk(folder)
+                 if any(name.endswith('.png') for name in files)}
+    else:
+        found = {name: _pngs(folder / name) for name in names}
+        absent = [name for name, files in found.items() if not files]
+        if absent:
+            raise FileNotFoundError(f'ground truth {folder / absent[0]} holds no PNG, but the list '
+                                    f'of videos names {absent[0]}; correct one of the two')
+    if not found:
+        raise InputError(f'ground truth {folder} holds no PNG; expected <video>/<frame>.png in it')
+    return found
+
+
+def _pair(name: str, files: list[Path], results: Path, allow_missing: bool) -> VideoPair:
+    folder = results / name
+    pred = {position: folder / path.name for position, path in enumerate(files)}
+    there = set(os.listdir(folder)) if folder.is_dir() else set()
+    if not there and not allow_missing:
+        raise FileNotFoundError(
+            f"results of video '{name}' are missing: expected {folder}/*.png; predict it, leave it "
+            'out with --list, or score it as empty with --allow-missing')
+    absent = [path for path in pred.values() if path.name not in there]
+    if absent and not allow_missing:
+        raise FileNotFoundError(
+            f'{absent[0]} is missing ({len(absent)} of {len(pred)} annotated frames of this video '
+            'are); predict every frame, or score them as empty with --allow-missing')
+    return VideoPair(name, [path.stem for path in files], LabelFiles(dict(enumerate(files))),
+                     LabelFiles({p: path for p, path in pred.items() if path.name in there}))
+
+
+def _pngs(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if path.suffix == '.png'), key=natural_order)
+
+
+def _names(path: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f'list of videos {path} does not exist; check the path')
+    # DAVIS-2017's lists have a name per line, DAVIS-2016's pairs of paths
+    names = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    names = list(dict.fromkeys(Path(name).parent.name if '/' in name and Path(name).suffix else name
+                               for name in names))
+    if not names:
+        raise InputError(f'list of videos {path} is empty; write one name per line')
+    return names

@@ -1,0 +1,146 @@
+"""YouTube-VOS and LVOS: objects of categories seen in training and of others."""
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mmvos.io import InputError
+from mmvos.io.youtube_vos import ObjectMeta, read_meta
+
+from ..functional.frame import FrameScore
+from ..labels import VideoPair
+from ..scores import ObjectScores, VideoScores
+from .base import Protocol, Row, collect, mean
+
+SEEN, UNSEEN = 'seen', 'unseen'
+
+
+class SeenUnseen(Protocol):
+    """Common to both: G, the mean of J and F over seen and over unseen categories.
+
+    Args:
+        meta: meta.json of the split: {"videos": {name: {"objects": {id: {"category", "frames"}}}}}.
+        unseen: Categories that training did not see; without them every object is 'seen', and G
+            has no unseen part.
+        **kwargs: Of `Protocol`.
+    """
+
+    def __init__(self, *, meta: str | Path | None = None, unseen: Collection[str] = (),
+                 **kwargs: bool) -> None:
+        super().__init__(**kwargs)
+        if unseen and meta is None:
+            raise InputError('unseen categories need a meta.json that says which object has which '
+                             'category; give --meta')
+        self.meta = {} if meta is None else read_meta(meta)
+        self.unseen = frozenset(unseen)
+        known = {item.category for video in self.meta.values() for item in video.values()}
+        if self.unseen - known:
+            raise InputError(f'{meta} has no object of the unseen categories '
+                             f'{sorted(self.unseen - known)}; it has {sorted(known)}')
+
+    def about(self, pair: VideoPair, label: int) -> ObjectMeta | None:
+        """Return an object's entry in meta.json, None without a meta.json.
+
+        Raises:
+            InputError: meta.json lacks it.
+        """
+        if not self.meta:
+            return None
+        try:
+            return self.meta[pair.name][label]
+        except KeyError:
+            raise InputError(f"object {label} of video '{pair.name}' is not in meta.json; give the "
+                             'meta.json of this split') from None
+
+    def group(self, entry: ObjectMeta | None) -> str:
+        """Return 'seen' or 'unseen'."""
+        return UNSEEN if entry is not None and entry.category in self.unseen else SEEN
+
+    def summary(self, videos: Sequence[VideoScores]) -> Row:
+        """G, its parts, the gap between seen and unseen, then the usual columns."""
+        found = {group: self._means(rows) for group, rows in self.groups(videos).items()}
+        parts = {f'{column}-{group}': found[group][column] if group in found else math.nan
+                 for group in (SEEN, UNSEEN) for column in ('J', 'F')}
+        gap = found[SEEN]['J&F'] - found[UNSEEN]['J&F'] if len(found) == 2 else math.nan
+        return {'G': mean(parts.values()), **parts, 'gap': gap, **super().summary(videos)}
+
+    def notes(self, videos: Sequence[VideoScores]) -> list[str]:
+        """Adds what is missing without unseen categories."""
+        if self.unseen:
+            return super().notes(videos)
+        return [*super().notes(videos), 'no unseen categories were named (--meta, --unseen): every '
+                                        'object is counted as seen, and G is J&F']
+
+
+class YouTubeVOS(SeenUnseen):
+    """YouTube-VOS on a split with ground truth, held out of train for instance.
+
+    An object counts on the frames that meta.json lists for it (without meta.json: on the annotated
+    frames), except the first, where its mask is given. G is the mean of J and F over the seen and
+    over the unseen categories, each a mean over objects; the generalisation gap is J&F of the seen
+    minus J&F of the unseen ones. The server's own rule for frames is not public.
+    """
+
+    name = 'youtube-vos'
+    title = 'YouTube-VOS, local split'
+    counts = ("objects by id, on meta.json's frames after their first; mean over objects, then "
+              'over seen and unseen categories')
+    verified = ('by the written rule, unverified: the ground truth of the official splits and the '
+                "server's choice of frames are not public")
+    layout = ('Annotations', 'meta.json')
+
+    def objects(self, pair: VideoPair, frames: dict[int, FrameScore],
+                first: dict[int, int]) -> list[ObjectScores]:
+        """Each object on its frames."""
+        found = []
+        for label, begin in sorted(first.items()):
+            entry = self.about(pair, label)
+            listed = set(pair.frames if entry is None else entry.frames[1:])
+            kept = {p: score for p, score in frames.items()
+                    if p > begin and pair.frames[p] in listed}
+            found.append(collect(kept, label, label, self.stability, self.group(entry)))
+        return found
+
+
+class LVOS(SeenUnseen):
+    """LVOS: long videos, every fifth frame.
+
+    Of the annotated frames every fifth counts, from the first on; of these an object loses those
+    before it appears, the one where it appears and the last. V is the standard deviation over
+    time of (J + F) / 2, lower is better. Version 2 averages over seen and unseen categories;
+    version 1 has no such distinction.
+    """
+
+    name = 'lvos'
+    title = 'LVOS'
+    counts = ("objects by id, on every fifth annotated frame, each object's first and last of "
+              'these left out; V: standard deviation of J&F over time; mean over objects, then '
+              'over seen and unseen categories')
+    layout = ('Annotations', 'meta.json')
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Adds V."""
+        return (*super().columns, 'V')
+
+    def counted(self, frames: Sequence[str]) -> range:
+        """Every fifth."""
+        return range(0, len(frames), 5)
+
+    def objects(self, pair: VideoPair, frames: dict[int, FrameScore],
+                first: dict[int, int]) -> list[ObjectScores]:
+        """Each object between the first and the last sampled frame from its appearance on."""
+        found = []
+        for label, begin in sorted(first.items()):
+            sampled = [p for p in frames if p >= begin][1:-1]
+            item = collect({p: frames[p] for p in sampled}, label, label, self.stability)
+            found.append(replace(item, group=self.group(self.about(pair, label))))
+        return found
+
+    def object_row(self, item: ObjectScores) -> Row:
+        """Adds V."""
+        return {**super().object_row(item), 'V': float(np.std((item.j + item.f) / 2))}

@@ -1,0 +1,28 @@
+"""How every command of mmvos ends when the user made a mistake."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from .files import REMEDIES
+
+
+def exit_with_message(main: Callable[[], None]) -> None:
+    """Run a command; a user's mistake becomes one line on stderr and exit status 2."""
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        print(f'error: {_one_line(error)}', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(130)
+
+
+def _one_line(error: ValueError | OSError) -> str:
+    """What happened and what mends it."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return ' '.join(str(error).split('\n'))
+    where = f' {error.filename}' if error.filename else ''
+    remedy = REMEDIES.get(error.errno, 'check the path and its permissions')
+    return f'{error.strerror}{":" if where else ""}{where}; {remedy}'

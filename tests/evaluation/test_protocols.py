@@ -1,0 +1,485 @@
+"""What each protocol counts. Oracles: numbers by hand, the measures of masks, brute force."""
+import itertools
+import json
+import math
+
+import cv2
+import numpy as np
+import pytest
+from vos_benchmark.evaluator import Evaluator
+
+from mmvos.evaluation import (
+    boundary_accuracy,
+    build_protocol,
+    evaluate_pairs,
+    mean_recall_decay,
+    region_similarity,
+)
+from mmvos.evaluation.labels import LabelPNGs, VideoPair
+from mmvos.evaluation.protocols import PROTOCOLS
+from mmvos.io import InputError, encode_mask
+
+SIZE = (40, 60)
+COLUMNS = ['J&F', 'J', 'J-recall', 'J-decay', 'F', 'F-recall', 'F-decay']
+
+
+def bars(length, ids=(1, 2), cut=0):
+    """(T, H, W): a bar of 10x40 px per id; it loses `cut` columns, so J is 1 - cut / 40.
+
+    `cut` is a number, or one number per frame.
+    """
+    maps = np.zeros((length, *SIZE), np.uint8)
+    for row, label in enumerate(ids):
+        for labels, lost in zip(maps, np.broadcast_to(cut, length), strict=True):
+            labels[2 + 12 * row:12 + 12 * row, 10:50 - lost] = label
+    return maps
+
+
+def blobs(length, seed, ids=(0, 1, 2, 3)):
+    """(T, H, W): random regions that change from frame to frame."""
+    rng = np.random.default_rng(seed)
+    noise = [[cv2.GaussianBlur(rng.normal(size=SIZE), None, 4) for _ in ids]
+             for _ in range(length)]
+    return np.array(ids, np.uint8)[np.argmax(noise, axis=1)]
+
+
+def as_pair(gt, pred, name='clip', frames=None):
+    frames = [f'{t:05d}' for t in range(len(gt))] if frames is None else frames
+    gt, pred = (LabelPNGs({t: encode_mask(frame) for t, frame in enumerate(maps)}, name)
+                for maps in (gt, pred))
+    return VideoPair(name, frames, gt, pred)
+
+
+def report(protocol, *pairs, **options):
+    return evaluate_pairs([as_pair(*pair) for pair in pairs], build_protocol(protocol, **options))
+
+
+def measures(gt, pred, label, frames=slice(None), other=None):
+    """(2, T): J and F of the masks of a label; None is all of them."""
+    gt, pred = (maps > 0 if label is None else maps == own
+                for maps, own in ((gt, label), (pred, label if other is None else other)))
+    return np.stack([region_similarity(pred, gt), boundary_accuracy(pred, gt)])[:, frames]
+
+
+def check(found, frames, values, label):
+    item = {item.label: item for item in found.videos[0].objects}[label]
+    assert item.frames.tolist() == list(frames)
+    np.testing.assert_array_equal([item.j, item.f], values)
+
+
+def means(*objects):
+    """The columns by their definition, from (2, T) values per object."""
+    rows = [[*mean_recall_decay(j), *mean_recall_decay(f)] for j, f in objects]
+    values = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
+    return dict(zip(COLUMNS, [(values[0] + values[3]) / 2, *values], strict=True))
+
+
+def test_every_protocol_says_what_it_counts_and_what_it_was_checked_against():
+    assert list(PROTOCOLS) == [
+        'davis2016', 'davis2016-unsupervised', 'davis2017', 'davis2017-unsupervised',
+        'youtube-vos', 'lvos', 'fbms', 'youtube-objects', 'folder', 'foreground', 'mamp-inloop']
+    video = bars(16), bars(16, cut=4), 'car_1'
+    for name, cls in PROTOCOLS.items():
+        found = report(name, video)
+        lines = found.table().splitlines()
+        assert lines[:2] == [f'{cls.title}: {cls.counts}', f'verified: {cls.verified}']
+        assert '' not in (cls.title, cls.counts, cls.verified, cls.__doc__)
+        assert list(found.rows['car_1']) == list(found.protocol.columns)
+
+
+@pytest.mark.parametrize('protocol', ['davis2016', 'davis2016-unsupervised'])
+def test_davis2016_merges_ids_and_leaves_out_the_first_and_the_last_frame(protocol):
+    gt, pred = bars(7), bars(7, cut=[40, 0, 10, 4, 8, 2, 40])
+    short = bars(4), bars(4, cut=20)
+    found = report(protocol, (gt, (pred > 0) * np.uint8(255), 'a'), (*short, 'b'))
+    values = measures(gt, pred, None, slice(1, -1))
+    assert values[0].tolist() == [1, 0.75, 0.9, 0.8, 0.95]
+    check(found, range(1, 6), values, 1)
+    # the mean over videos, not over frames
+    assert found.summary == pytest.approx(means(values, measures(*short, None, slice(1, -1))),
+                                          abs=1e-15)
+    assert found.summary['J'] == pytest.approx((0.88 + 0.5) / 2, abs=1e-15)
+    assert list(found.summary) == COLUMNS
+    white = report(protocol, ((gt > 0) * np.uint8(255), pred, 'a'), (*short, 'b'))
+    assert white.summary == found.summary
+
+
+def test_davis2016_foreground_that_is_empty_at_first_counts_from_the_start():
+    gt, pred = bars(6), bars(6)
+    gt[:3] = pred[:4] = 0
+    assert report('davis2016', (gt, pred)).videos[0].objects[0].j.tolist() == [1, 1, 0, 1]
+
+
+@pytest.mark.parametrize('length', [3, 8, 9, 17, 50])
+def test_davis2017_leaves_out_the_first_and_the_last_frame(length):
+    gt, pred = bars(length, (1, 3)), bars(length, (1, 3), cut=np.arange(length) % 7)
+    pred[[0, -1]] = 0
+    found = report('davis2017', (gt, pred))
+    values = [measures(gt, pred, label, slice(1, -1)) for label in (1, 3)]
+    for label, expected in zip((1, 3), values, strict=True):
+        check(found, range(1, length - 1), expected, label)
+    assert found.summary == pytest.approx(means(*values), abs=1e-14)
+    assert list(found.summary) == COLUMNS
+
+
+def test_davis2017_averages_over_objects_equal_vos_benchmark():
+    videos = [(bars(7, (1, 2, 3)), bars(7, (1, 2, 3), cut=2), 'a'),
+              (bars(5, (1,)), bars(5, (1,), cut=9), 'b'), (bars(6, (2, 5)), bars(6, (2,)), 'c')]
+    expected = {}
+    for gt, pred, name in videos:
+        peer = Evaluator()
+        for frame in zip(pred[1:-1], gt[1:-1], strict=True):
+            peer.feed_frame(*frame)
+        for label, iou in peer.conclude()[0].items():
+            expected[name, label] = iou / 100, np.mean(peer.boundary_f[label])
+    found = report('davis2017', *videos).summary
+    j, f = np.mean(list(expected.values()), axis=0)
+    assert len(expected) == 6
+    assert (found['J'], found['F'], found['J&F']) == pytest.approx((j, f, (j + f) / 2), abs=1e-12)
+
+
+@pytest.mark.parametrize('start', [0, 1, 7, 8, 12])
+def test_davis2017_late_object_counts_after_its_first_frame(start):
+    gt, pred = bars(14), bars(14, cut=3)
+    for maps in (gt, pred):
+        maps[:start][maps[:start] == 2] = 0
+    found = report('davis2017', (gt, pred))
+    check(found, range(1, 13), measures(gt, pred, 1, range(1, 13)), 1)
+    if start < 12:
+        frames = range(start + 1, 13)
+        check(found, frames, measures(gt, pred, 2, frames), 2)
+    else:  # no frame is left
+        assert [item.label for item in found.videos[0].objects] == [1]
+
+
+def test_davis2017_missing_object_is_empty_and_right_once_the_object_has_left():
+    gt, pred = bars(6), bars(6, (1,))
+    gt[3:][gt[3:] == 2] = 0
+    check(report('davis2017', (gt, pred)), range(1, 5), [[0, 0, 1, 1]] * 2, 2)
+
+
+def test_davis2017_void_does_not_count():
+    gt, pred = bars(5), bars(5)
+    gt[:, :, 40:], pred[:, :, 40:] = 255, 1
+    found = report('davis2017', (gt, pred))
+    assert found.summary['J'] == found.summary['F'] == 1
+    pred[:, :, 39:] = 1  # 30 px beside the 300 of the object that count
+    assert report('davis2017', (gt, pred)).videos[0].objects[0].j.tolist() == [300 / 330] * 3
+
+
+def test_official_compat_takes_the_ids_of_the_first_frame():
+    gt, pred = bars(6, (1, 3)), bars(6, (1, 3), cut=8)
+    gt[0][gt[0] == 3] = 2
+    found = report('davis2017', (gt, pred), official_compat=True)
+    assert [item.label for item in found.videos[0].objects] == [1, 2]
+    assert [item.label for item in report('davis2017', (gt, pred)).videos[0].objects] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(('protocol', 'positions'), [
+    ('davis2017', range(1, 10)), ('folder', range(11)), ('youtube-vos', range(11)),
+    ('lvos', (0, 5, 10)), ('mamp-inloop', range(1, 11))])
+def test_ids_that_the_truth_lacks_are_an_error_where_they_count(protocol, positions):
+    for position in range(11):
+        gt, pred = bars(11), bars(11)
+        pred[position, 0, 0], pred[position, 0, 1] = 9, 255
+        if position not in positions:
+            assert report(protocol, (gt, pred)).summary['J&F'] == 1
+            continue
+        with pytest.raises(InputError, match=rf"video 'clip', annotated frame {position} has ids "
+                                             r"\[9, 255\], .* has \[1, 2\]"):
+            report(protocol, (gt, pred))
+        pred[position, 0, 0] = 0
+        with pytest.raises(InputError, match=rf'frame {position} has the value 255, .*davis2016'):
+            report(protocol, (gt, pred))
+
+
+@pytest.mark.parametrize('protocol', sorted(PROTOCOLS))
+def test_truth_without_objects(protocol):
+    nothing = np.zeros((12, *SIZE), np.uint8)
+    with pytest.raises(InputError, match=r"frame 0: the ground truth of video 'car_1' shows no"):
+        report(protocol, (nothing, bars(12), 'car_1'))
+
+
+def test_white_truth_where_ids_are_expected_is_no_object():
+    white = bars(6, (255,))
+    for protocol in ('davis2017', 'folder', 'davis2017-unsupervised'):
+        with pytest.raises(InputError, match='take davis2016 or foreground .* 0/255'):
+            report(protocol, (white, white))
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_unsupervised_assignment_equals_brute_force(seed):
+    gt, pred = blobs(5, seed), blobs(5, 50 + seed, (0, 4, 9, 2, 17, 5)[:3 + seed])
+    mixed = np.random.default_rng(seed).permutation([4, 9, 2]) if seed else [4, 9, 4]
+    pred[:, :, 40:] = np.array([0, *mixed], np.uint8)[gt[:, :, 40:]]  # so that some fit better
+    proposals = sorted(set(np.unique(pred).tolist()) - {0})
+    values = {pair: measures(gt, pred, pair[0], other=pair[1])
+              for pair in itertools.product((1, 2, 3), [*proposals, 200])}
+    choices = itertools.permutations([*proposals, *[200] * (3 - len(proposals))], 3)
+    best = max(choices, key=lambda choice: sum(values[pair].mean() for pair in
+                                               zip((1, 2, 3), choice, strict=True)))
+    found = report('davis2017-unsupervised', (gt, pred))
+    assert [item.label for item in found.videos[0].objects] == [1, 2, 3]
+    expected = [values[pair] for pair in zip((1, 2, 3), best, strict=True)]
+    for label, value in enumerate(expected, 1):
+        check(found, range(5), value, label)
+    assert found.summary == pytest.approx(means(*expected), abs=1e-12)
+
+
+def test_unsupervised_fewer_proposals_than_objects():
+    gt, pred = bars(4, (1, 2, 3)), np.zeros((4, *SIZE), np.uint8)
+    pred[gt == 2] = 1
+    found = report('davis2017-unsupervised', (gt, pred))
+    check(found, range(4), np.zeros((2, 4)), 1)
+    check(found, range(4), np.ones((2, 4)), 2)
+    check(found, range(4), np.zeros((2, 4)), 3)
+    nothing = report('davis2017-unsupervised', (gt, np.zeros_like(gt)))
+    assert nothing.summary['J&F'] == 0
+
+
+def test_unsupervised_proposals_left_over_and_void_cost_nothing():
+    gt, pred = bars(4, (1, 2)), bars(4, (6, 3), cut=4)
+    before = report('davis2017-unsupervised', (gt, pred)).as_dict()
+    assert before['summary']['J'] == 0.9
+    pred[:, 30:, :] = 8
+    assert report('davis2017-unsupervised', (gt, pred)).as_dict() == before
+    gt[:, 30:, 10:], pred[:, 30:, 20:] = 255, 6
+    assert report('davis2017-unsupervised', (gt, pred)).as_dict() == before
+
+
+def test_unsupervised_takes_at_most_20_proposals():
+    gt, pred = bars(4, (1, 2)), bars(4, (1, 2))
+    for count in (20, 21):
+        pred[1:3, 39, :count - 2] = np.arange(3, count + 1)  # on different frames
+        pred[1, 39, 5:], pred[2, 39, :5] = 0, 0
+        if count == 20:
+            assert report('davis2017-unsupervised', (gt, pred)).summary['J'] == 1
+    with pytest.raises(InputError, match="'clip' has 21 proposals, at most 20"):
+        report('davis2017-unsupervised', (gt, pred))
+
+
+def test_unsupervised_white_masks_are_refused():
+    with pytest.raises(InputError, match='annotated frame 0 has the value 255'):
+        report('davis2017-unsupervised', (bars(3), bars(3, (255,))))
+
+
+def test_unsupervised_rows_are_in_the_order_of_the_truth_or_officially_of_the_proposals():
+    gt, pred = bars(3, (1, 2, 3)), np.zeros((3, *SIZE), np.uint8)
+    for label, proposal, cut in ((1, 3, 4), (2, 1, 8), (3, 2, 12)):
+        pred[bars(3, (1, 2, 3), cut=cut) == label] = proposal
+    ours, theirs = (report('davis2017-unsupervised', (gt, pred), official_compat=compat)
+                    for compat in (False, True))
+    rows = [{item.label: item.j.tolist() for item in found.videos[0].objects}
+            for found in (ours, theirs)]
+    assert rows[0] == {1: [0.9] * 3, 2: [0.8] * 3, 3: [0.7] * 3}
+    assert rows[1] == {1: [0.8] * 3, 2: [0.7] * 3, 3: [0.9] * 3}
+    assert ours.summary == theirs.summary
+    assert 'in the order of the ground truth' in ours.table()
+    assert 'in the order of the proposals, as the official tool' in theirs.table()
+
+
+def test_unsupervised_official_compat_takes_ids_up_to_the_largest():
+    gt = bars(3, (1, 3))  # 2 is not there: an object that is always empty
+    found = report('davis2017-unsupervised', (gt, gt), official_compat=True)
+    assert {item.label: item.j.tolist() for item in found.videos[0].objects} == {
+        1: [1] * 3, 2: [1] * 3, 3: [1] * 3}
+    pred = bars(3, (1, 30))
+    with pytest.raises(InputError, match='30 proposals'):
+        report('davis2017-unsupervised', (gt, pred), official_compat=True)
+    late = bars(3, (1, 2))
+    late[0][late[0] == 2] = 0
+    for compat, labels in ((False, [1, 2]), (True, [1])):
+        found = report('davis2017-unsupervised', (late, late), official_compat=compat)
+        assert [item.label for item in found.videos[0].objects] == labels
+
+
+@pytest.fixture
+def meta(tmp_path):
+    """Of two videos: a has objects 1 (cat) and 2 (gnu), b has 1 (cat) and 2 (fox)."""
+    every = [f'{t:05d}' for t in range(10)]
+    path = tmp_path / 'meta.json'
+    path.write_text(json.dumps({'videos': {
+        'a': {'objects': {'1': {'category': 'cat', 'frames': every[::2]},
+                          '2': {'category': 'gnu', 'frames': every[4:]}}},
+        'b': {'objects': {'1': {'category': 'cat', 'frames': every},
+                          '2': {'category': 'fox', 'frames': every}}}}}))
+    return path
+
+
+def split():
+    gt = bars(10)
+    gt[:4][gt[:4] == 2] = 0
+    pred = bars(10, cut=np.arange(10))
+    pred[:4][pred[:4] == 2] = 0
+    return [(gt, pred, 'a'), (bars(10), bars(10, cut=20), 'b')]
+
+
+def test_youtube_vos_counts_the_listed_frames_after_the_first(meta):
+    found = report('youtube-vos', *split(), meta=meta, unseen=['gnu', 'fox'])
+    (gt, pred, _), other = split()
+    check(found, (2, 4, 6, 8), measures(gt, pred, 1, slice(2, 9, 2)), 1)
+    check(found, (5, 6, 7, 8, 9), measures(gt, pred, 2, slice(5, 10)), 2)
+    assert [item.group for item in found.videos[0].objects] == ['seen', 'unseen']
+    seen = means(measures(gt, pred, 1, slice(2, 9, 2)), measures(*other[:2], 1, slice(1, 10)))
+    unseen = means(measures(gt, pred, 2, slice(5, 10)), measures(*other[:2], 2, slice(1, 10)))
+    # by hand: frame t of a has lost t of 40 columns
+    assert (seen['J'], unseen['J']) == pytest.approx(((0.875 + 0.5) / 2, (0.825 + 0.5) / 2))
+    summary = found.summary
+    assert list(summary) == ['G', 'J-seen', 'F-seen', 'J-unseen', 'F-unseen', 'gap', *COLUMNS]
+    parts = [seen['J'], seen['F'], unseen['J'], unseen['F']]
+    assert list(summary.values())[:6] == pytest.approx(
+        [sum(parts) / 4, *parts, seen['J&F'] - unseen['J&F']], abs=1e-12)
+    assert {key: summary[key] for key in COLUMNS} == pytest.approx(
+        {key: (seen[key] + unseen[key]) / 2 for key in COLUMNS}, abs=1e-12)
+    assert summary['J&F'] == pytest.approx(summary['G'], abs=1e-12)
+    assert f'gap {summary["gap"]:.3f}' in found.table()
+
+
+def test_youtube_vos_groups_of_different_size_weigh_the_same(meta):
+    found = report('youtube-vos', *split(), meta=meta, unseen=['gnu'])
+    (gt, pred, _), other = split()
+    unseen = means(measures(gt, pred, 2, slice(5, 10)))
+    assert found.summary['J-unseen'] == pytest.approx(unseen['J'], abs=1e-12)
+    assert found.summary['J-seen'] == pytest.approx((0.875 + 0.5 + 0.5) / 3, abs=1e-12)
+    assert found.summary['J'] == pytest.approx((0.625 + 0.825) / 2, abs=1e-12)
+
+
+def test_youtube_vos_without_meta_counts_annotated_frames_after_each_objects_first():
+    found = report('youtube-vos', *split())
+    (gt, pred, _), _ = split()
+    check(found, range(1, 10), measures(gt, pred, 1, slice(1, 10)), 1)
+    check(found, range(5, 10), measures(gt, pred, 2, slice(5, 10)), 2)
+    summary = found.summary
+    assert math.isnan(summary['J-unseen'])
+    assert math.isnan(summary['gap'])
+    assert summary['G'] == pytest.approx(summary['J&F'], abs=1e-12)
+    assert 'every object is counted as seen' in found.table()
+
+
+def test_youtube_vos_meta_that_does_not_fit(meta):
+    with pytest.raises(InputError, match="object 3 of video 'b' is not in meta.json"):
+        report('youtube-vos', (bars(4, (1, 3)), bars(4, (1, 3)), 'b'), meta=meta)
+    with pytest.raises(InputError, match="object 1 of video 'c' is not in meta.json"):
+        report('youtube-vos', (bars(4), bars(4), 'c'), meta=meta)
+    with pytest.raises(InputError, match=r"unseen categories \['ape'\]; it has .*'cat'"):
+        build_protocol('youtube-vos', meta=meta, unseen=['ape', 'cat'])
+    with pytest.raises(InputError, match='give --meta'):
+        build_protocol('lvos', unseen=['cat'])
+    with pytest.raises(InputError, match='davis2017 has no categories'):
+        build_protocol('davis2017', meta=meta)
+
+
+def test_lvos_takes_every_fifth_frame_without_an_objects_first_and_last_sample():
+    cut = np.arange(33)
+    gt, pred = bars(33), bars(33, cut=cut)
+    for maps in (gt, pred):
+        maps[:8][maps[:8] == 2] = 0  # its first sample is frame 10
+    found = report('lvos', (gt, pred))
+    samples = [(5, 10, 15, 20, 25), (15, 20, 25)]  # frame 30 is the last sample
+    values = [measures(gt, pred, label, list(frames))
+              for label, frames in zip((1, 2), samples, strict=True)]
+    for label, frames, expected in zip((1, 2), samples, values, strict=True):
+        check(found, frames, expected, label)
+        assert expected[0].tolist() == pytest.approx([1 - t / 40 for t in frames])
+    assert found.summary['V'] == pytest.approx(
+        np.mean([np.std(value.mean(0)) for value in values]), abs=1e-12)
+    assert {key: found.summary[key] for key in COLUMNS} == pytest.approx(means(*values), abs=1e-12)
+    assert list(found.summary)[-1] == 'V'
+    assert report('lvos', (gt, gt)).summary['V'] == 0
+
+
+def test_lvos_of_seen_and_unseen_categories(meta):
+    videos = [(bars(21), bars(21, cut=8), 'a'), (bars(21), bars(21, cut=20), 'b')]
+    found = report('lvos', *videos, meta=meta, unseen=['fox'])
+    assert found.summary['J-unseen'] == 0.5
+    assert found.summary['J-seen'] == pytest.approx((0.8 + 0.8 + 0.5) / 3, abs=1e-12)
+
+
+def test_fbms_averages_j_over_sequences_and_over_frames():
+    videos = [(bars(2), bars(2, cut=[4, 8]), 'cats01'), (bars(6), bars(6, cut=20), 'dogs02')]
+    found = report('fbms', *videos)
+    assert next(iter(found.summary)) == 'J'
+    assert found.summary['J'] == pytest.approx((0.85 + 0.5) / 2, abs=1e-12)
+    assert found.summary['J-frames'] == pytest.approx((0.9 + 0.8 + 6 * 0.5) / 8, abs=1e-12)
+    assert [item.frames.tolist() for video in found.videos for item in video.objects] == [
+        [0, 1], [0, 1, 2, 3, 4, 5]]
+    assert 'J-frames 0.588' in found.table()
+
+
+@pytest.mark.parametrize('names', [('car/0001', 'car/0002', 'dog/0001'),
+                                   ('car_0001', 'car_0002', 'dog_0001'),
+                                   ('car0001', 'car0002', 'dog-0001')])
+def test_youtube_objects_averages_over_categories_and_over_shots(names):
+    found = report('youtube-objects', *((bars(n), bars(n, cut=cut), name) for name, n, cut in
+                                        zip(names, (2, 5, 3), (4, 8, 20), strict=True)))
+    assert found.summary['J'] == pytest.approx((0.85 + 0.5) / 2, abs=1e-12)
+    assert found.summary['J-shots'] == pytest.approx((0.9 + 0.8 + 0.5) / 3, abs=1e-12)
+    assert found.summary['J-frames'] == pytest.approx((2 * 0.9 + 5 * 0.8 + 3 * 0.5) / 10, abs=1e-12)
+    assert found.summary['J car'] == pytest.approx(0.85, abs=1e-12)
+    assert found.summary['J dog'] == 0.5
+
+
+def test_youtube_objects_needs_a_category():
+    with pytest.raises(InputError, match="shot 'car' has no category; name it like 'car/0003'"):
+        report('youtube-objects', (bars(3), bars(3), 'car'))
+
+
+def test_folder_counts_all_objects_on_all_frames():
+    gt, pred = bars(5), bars(5, cut=[0, 4, 8, 12, 20])
+    gt[:2][gt[:2] == 2] = 0
+    found = report('folder', (gt, pred))
+    values = [measures(gt, pred, label) for label in (1, 2)]
+    assert values[0][0] == pytest.approx([1, 0.9, 0.8, 0.7, 0.5])
+    for label, expected in zip((1, 2), values, strict=True):
+        check(found, range(5), expected, label)
+    assert values[1][0].tolist()[:2] == [0, 0]  # predicted before it is there
+    assert found.summary == pytest.approx(means(*values), abs=1e-12)
+
+
+def test_foreground_merges_ids_on_all_frames():
+    gt, pred = bars(4), bars(4, (7, 255), cut=[0, 4, 8, 20])
+    found = report('foreground', (gt, pred))
+    check(found, range(4), measures(gt, pred, None), 1)
+    assert found.summary['J'] == pytest.approx((1 + 0.9 + 0.8 + 0.5) / 4, abs=1e-12)
+
+
+def test_mamp_pools_frames_and_objects():
+    """By hand: 1 object on 9 counted frames beside 2 objects on 2; davis2017 drops the last."""
+    long = bars(10, (1,)), bars(10, (1,), cut=[0, *[4] * 8, 20]), 'a'
+    short = bars(3), bars(3, cut=[0, 20, 40]), 'b'
+    pooled, official = (report(name, long, short).summary for name in ('mamp-inloop', 'davis2017'))
+    assert list(pooled) == ['J&F', 'J', 'F']
+    assert pooled['J'] == pytest.approx((8 * 0.9 + 0.5 + 2 * 0.5 + 2 * 0) / 13, abs=1e-12)
+    assert official['J'] == pytest.approx((0.9 + 0.5 + 0.5) / 3, abs=1e-12)
+    f = [value for gt, pred, _ in (long, short) for label in (1, 2)
+         for value in measures(gt, pred, label, slice(1, None))[1] if label <= gt.max()]
+    assert pooled['F'] == pytest.approx(np.mean(f), abs=1e-12)
+    assert pooled['J&F'] == pytest.approx((pooled['J'] + pooled['F']) / 2, abs=1e-12)
+
+
+def test_mamp_frames_have_the_ids_up_to_their_largest():
+    gt, pred = bars(5, (1, 2, 3)), bars(5, (1, 2, 3), cut=4)
+    gt[2][gt[2] == 2] = 0  # below the largest: wrong when predicted
+    pred[3][pred[3] == 2], gt[3][gt[3] == 2] = 0, 0  # right when not
+    gt[4][gt[4] > 1] = 0  # above the largest: not counted
+    found = {item.label: (item.frames.tolist(), item.j.tolist())
+             for item in report('mamp-inloop', (gt, pred)).videos[0].objects}
+    assert found == {1: ([1, 2, 3, 4], [0.9] * 4), 2: ([1, 2, 3], [0.9, 0, 1]),
+                     3: ([1, 2, 3], [0.9] * 3)}
+
+
+def test_stability_is_a_column_when_asked_for():
+    still = bars(6, (1,)), bars(6, (1,))
+    for protocol in ('davis2017', 'davis2016', 'davis2017-unsupervised', 'folder'):
+        found = report(protocol, still, stability=True)
+        assert list(found.summary) == [*COLUMNS, 'T']
+        assert found.summary['T'] == pytest.approx(0, abs=1e-12)  # masks that do not change
+        assert 'T' in found.table().splitlines()[3]
+    item = report('davis2017', still, stability=True).videos[0].objects[0]
+    assert len(item.t) == len(item.frames)
+
+
+def test_unknown_protocol():
+    with pytest.raises(InputError, match=r"'davis17' is unknown; did you mean davis2017\? there are"
+                                         ' davis2016, .*mamp-inloop'):
+        build_protocol('davis17')
