@@ -84,8 +84,9 @@ def pair_folders(results: str | Path, truth: GroundTruth, *,
     if not results.is_dir():
         raise FileNotFoundError(f'results {results} is not a folder; check the path')
     videos = find_videos(truth.folder, truth.names)
-    if not any(results.rglob('*.png')):
-        raise InputError(f'results {results} holds no PNG; expected {results}/{next(iter(videos))}/'
+    if not any(name.endswith('.png') for _, _, files in os.walk(results, followlinks=True)
+               for name in files):
+        raise InputError(f'results {results} holds no PNG; expected {results}/{min(videos)}/'
                          '<frame>.png, as tools/test.py --out writes them')
     return [_pair(name, files, results, allow_missing) for name, files in sorted(videos.items())]
 
@@ -102,9 +103,8 @@ def find_videos(folder: Path, names: Collection[str] | None = None) -> dict[str,
         InputError: There is no PNG.
     """
     if names is None:
-        found = {Path(path).relative_to(folder).as_posix(): _pngs(Path(path))
-                 for path, _, files in os.walk(folder)
-                 if any(name.endswith('.png') for name in files)}
+        found = {Path(path).relative_to(folder).as_posix(): files
+                 for path, _, _ in os.walk(folder, followlinks=True) if (files := _pngs(Path(path)))}
     else:
         found = {name: _pngs(folder / name) for name in names}
         absent = [name for name, files in found.items() if not files]
@@ -136,7 +136,8 @@ def _pair(name: str, files: list[Path], results: Path, allow_missing: bool) -> V
 def _pngs(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir() if path.suffix == '.png'), key=natural_order)
+    return sorted((path for path in folder.iterdir()
+                   if path.suffix == '.png' and not path.name.startswith('.')), key=natural_order)
 
 
 def _names(path: Path) -> list[str]:

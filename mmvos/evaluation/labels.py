@@ -71,11 +71,13 @@ class LabelPNGs(Labels):
     Args:
         pngs: {position: PNG}.
         name: Of the video.
+        frames: Names of the annotated frames.
     """
 
-    def __init__(self, pngs: dict[int, bytes], name: str) -> None:
+    def __init__(self, pngs: dict[int, bytes], name: str, frames: Sequence[str]) -> None:
         self.pngs = pngs
         self.name = name
+        self.frames = frames
 
     def read(self, position: int) -> LabelMap:
         """Return (H, W) ids."""
@@ -83,11 +85,11 @@ class LabelPNGs(Labels):
 
     def where(self, position: int) -> str:
         """Return video and frame."""
-        return f"prediction of video '{self.name}', annotated frame {position}"
+        return f"prediction of video '{self.name}', frame {self.frames[position]}"
 
     def part(self, positions: Sequence[int]) -> LabelPNGs:
         """Return the PNGs of these positions."""
-        return LabelPNGs({p: self.pngs[p] for p in positions}, self.name)
+        return LabelPNGs({p: self.pngs[p] for p in positions}, self.name, self.frames)
 
 
 class SourceLabels(Labels):
@@ -96,11 +98,13 @@ class SourceLabels(Labels):
     Args:
         source: Masks by frame index.
         name: Of the video.
+        frames: Names of the annotated frames.
     """
 
-    def __init__(self, source: MaskSource, name: str) -> None:
+    def __init__(self, source: MaskSource, name: str, frames: Sequence[str]) -> None:
         self.source = source
         self.name = name
+        self.frames = frames
         self.indices = source.indices
 
     def read(self, position: int) -> LabelMap:
@@ -109,7 +113,7 @@ class SourceLabels(Labels):
 
     def where(self, position: int) -> str:
         """Return video and frame."""
-        return f"annotation of video '{self.name}', frame {self.indices[position]}"
+        return f"annotation of video '{self.name}', frame {self.frames[position]}"
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ class InThisProcess(Executor):
 @contextmanager
 def workers(count: int) -> Iterator[Executor]:
     """Yield an executor of `count` processes; 0 works in this one. What waits is dropped."""
+    if count < 0:
+        raise InputError(f'expected 0 or more worker processes, got {count}; correct --workers')
     if not count:
         yield InThisProcess()
         return

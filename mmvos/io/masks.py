@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from .colours import Colour, filled_values, hex_colour, main_colours, map_colour
 from .colours import palette as davis_palette
 from .errors import InputError
 from .images import open_image
+from .png import decode_labels
 
 #: Largest difference of a side, in pixels, that is repaired and not refused.
 SIZE_TOLERANCE = 2
@@ -61,8 +63,7 @@ def read_ids(source: str | Path | bytes, where: str) -> np.ndarray:
     """Return the values of a grey or palette image as they are stored, (H, W) uint8.
 
     Unlike `read_mask` it interprets nothing, as scoring needs: 255 stays 255 (void, say), also
-    beside 0 only, and no edge is judged. An image of one bit gives 0 and 1. It takes no longer
-    than Pillow's decoding.
+    beside 0 only, and no edge is judged. An image of one bit gives 0 and 1.
 
     Args:
         source: The file, or what it holds; PNG for preference.
@@ -72,6 +73,9 @@ def read_ids(source: str | Path | bytes, where: str) -> np.ndarray:
         FileNotFoundError: There is no such file.
         InputError: It is damaged, no image, a JPEG, a colour image, or has values above 255.
     """
+    labels = decode_labels(_bytes_of(source))
+    if labels is not None:
+        return labels
     with open_image(source, where) as image:
         values = np.array(_without_colours(image, where, _repair_hint))
     if values.dtype in (np.uint8, bool):
@@ -135,6 +139,15 @@ def decode_mask(data: bytes) -> np.ndarray:
     """Return the (H, W) uint8 labels of a PNG that `encode_mask` made."""
     with Image.open(io.BytesIO(data)) as image:
         return np.array(image)
+
+
+def _bytes_of(source: str | Path | bytes) -> bytes:
+    """Return what a file holds, nothing where it cannot be read."""
+    if isinstance(source, bytes):
+        return source
+    with suppress(OSError), open(source, 'rb') as file:
+        return file.read()
+    return b''
 
 
 def _whole_ids(values: np.ndarray, present: np.ndarray, where: str) -> np.ndarray:

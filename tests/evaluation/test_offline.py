@@ -36,7 +36,8 @@ VIDEOS = {'car_2': video(60, (1, 2, 3), 1), 'car_10': video(9, (1,), 2),
 
 
 def pngs(maps, name='clip'):
-    return LabelPNGs({t: encode_mask(labels) for t, labels in enumerate(maps)}, name)
+    return LabelPNGs({t: encode_mask(labels) for t, labels in enumerate(maps)}, name,
+                     [f'{t:05d}' for t in range(len(maps))])
 
 
 def pairs(videos=VIDEOS):

@@ -52,7 +52,8 @@ def videos(draw, ids=IDS, lengths=(3, 6)):
 
 
 def as_pair(gt, pred, name='car_1'):
-    gt, pred = (LabelPNGs({t: encode_mask(frame) for t, frame in enumerate(maps)}, name)
+    gt, pred = (LabelPNGs({t: encode_mask(frame) for t, frame in enumerate(maps)},
+                          name, [f'{t:05d}' for t in range(len(maps))])
                 for maps in (gt, pred))
     return VideoPair(name, [f'{t:05d}' for t in range(len(gt.pngs))], gt, pred)
 
@@ -220,7 +221,7 @@ def test_objects_that_appear_late_or_vanish(one, other, step):
 def test_extra_ids_are_an_error_where_ids_have_a_meaning(video, extra):
     gt, pred = video
     pred[:] = extra
-    for protocol in BY_ID:
+    for protocol in set(BY_ID) - {'lvos'}:
         with pytest.raises(InputError, match=rf'has ids \[{extra}\], .* has \[1, 2, 3\]'):
             report(protocol, (gt, pred))
     for name in MERGED:

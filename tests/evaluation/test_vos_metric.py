@@ -15,7 +15,7 @@ from mmvos.evaluation.metrics import VOSMetric, vos
 from mmvos.evaluation.protocols import find_protocol
 from mmvos.io import InputError, encode_mask
 from mmvos.registry import METRICS
-from mmvos.structures import MaskArrays, VOSDataSample
+from mmvos.structures import MaskArrays, MaskFiles, VOSDataSample
 
 SIZE = (40, 56)
 
@@ -114,6 +114,19 @@ def test_same_table_in_the_loop_and_offline(tmp_path, log, protocol):
     assert str(result) == str(offline.summary)  # NaN in the place of NaN
 
 
+def test_void_alone_on_a_frame_is_void_in_the_loop_too(tmp_path):
+    """Not the one object of a 0/255 mask."""
+    gt, pred = maps(5, (1,)), maps(5, (1,))
+    gt[2], pred[2] = 0, 0
+    gt[2, :3] = 255
+    paths = {t: tmp_path / f'{t:05d}.png' for t in range(5)}
+    for t, path in paths.items():
+        path.write_bytes(encode_mask(gt[t]))
+    metric = VOSMetric('davis2017', num_workers=0)
+    item = {**sample('clip', pred, gt).to_dict(), 'truth': MaskFiles(paths, SIZE, void=True)}
+    assert evaluate_pairs([vos.as_pair(item)], metric.protocol).summary['J'] == 1
+
+
 def test_threads_change_nothing(log):
     found = []
     for count in (0, 1, 4):
@@ -175,9 +188,9 @@ def test_nothing_to_compare():
 
 @pytest.mark.parametrize('num_workers', [0, 1])
 @pytest.mark.parametrize(('pred', 'told'), [
-    (maps(5, (1, 2)), r"video 'e', annotated frame 1 has ids \[2\], .* has \[1\]"),
-    (maps(5, (1,))[..., 1:], r"prediction of video 'e', annotated frame 1 is 55x40 .* annotation "
-                             r"of video 'e', frame 1 is 56x40")])
+    (maps(5, (1, 2)), r"video 'e', frame 00001 has ids \[2\], .* has \[1\]"),
+    (maps(5, (1,))[..., 1:], r"prediction of video 'e', frame 00001 is 55x40 .* annotation "
+                             r"of video 'e', frame 00001 is 56x40")])
 def test_error_in_a_thread_reaches_the_user_and_closes_the_pool(num_workers, pred, told):
     metric = VOSMetric('davis2017', num_workers=num_workers)
     with pytest.raises(InputError, match=told):

@@ -147,7 +147,7 @@ MISTAKES = {
     'no meta': (lambda root: None, ('a', 'truth', '--meta', 'x.json'), 'has no categories: leave'),
     'results left out': (lambda root: None, ('truth',), 'expected RESULTS GROUND_TRUTH, or'),
     'both': (lambda root: None, ('a', 'truth', '--compare', 'a', 'b'), 'expected RESULTS GROUND_'),
-    'workers': (lambda root: None, ('a', 'truth', '--workers', '-1'), 'workers must be'),
+    'workers': (lambda root: None, ('a', 'truth', '--workers', '-1'), 'correct --workers'),
 }
 
 

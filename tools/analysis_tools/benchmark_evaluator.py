@@ -105,7 +105,7 @@ def load_peer() -> Callable[..., Any]:
 
 
 def binary_copy(pairs: list[VideoPair], folder: Path) -> list[VideoPair]:
-    """Write what davis2016 compares, ids 0 and 1: vos-benchmark merges no ids."""
+    """Write what davis2016 compares, 0 and 255: vos-benchmark merges no ids."""
     for pair in pairs:
         for kind, labels in (('results', pair.pred), ('truth', pair.truth)):
             out = folder / kind / pair.name.replace('/', '_')
@@ -116,12 +116,12 @@ def binary_copy(pairs: list[VideoPair], folder: Path) -> list[VideoPair]:
 
 
 def link_or_merge(source: Path, target: Path) -> None:
-    """A link if the ids are 0 and 1 already, else a PNG of the same kind."""
+    """A link if the values are 0 and 255 already, else a PNG of the same kind."""
     with Image.open(source) as image:
-        if image.getextrema()[1] <= 1:
+        if {value for _, value in image.getcolors(256)} <= {0, 255}:
             target.symlink_to(source)
         else:
-            image.point([0] + [1] * 255).save(target)
+            image.point([0] + [255] * 255).save(target)
 
 
 def compare(results: str, ground_truth: str, workers: int, repeat: int) -> None:

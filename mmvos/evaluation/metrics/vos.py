@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
@@ -41,7 +42,7 @@ class VOSMetric(BaseMetric):
     def __init__(self, protocol: str | dict, num_workers: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         options = {'type': protocol} if isinstance(protocol, str) else dict(protocol)
-        self.protocol = build_protocol(options.pop('type'), **options)
+        self.protocol = build_protocol(options.pop('type', ''), **options)
         self.num_workers = num_workers
         self._pool: ThreadPoolExecutor | None = None
 
@@ -58,9 +59,10 @@ class VOSMetric(BaseMetric):
         """
         for sample in data_samples:
             pair = as_pair(sample)
-            counted = self.protocol.counted(pair.frames)
-            self.results.append((pair, submit(self._executor(), pair, counted,
-                                              self.protocol.rules)))
+            futures = submit(self._executor(), pair, self.protocol.counted(pair.frames),
+                             self.protocol.rules)
+            # without the masks: they go when they have been scored
+            self.results.append((replace(pair, pred=pair.pred.part([])), futures))
 
     def evaluate(self, size: int) -> dict:
         """Return the averages over the dataset of `size` videos, once all are scored."""
@@ -109,6 +111,6 @@ def as_pair(sample: dict) -> VideoPair:
         raise ValueError(f"video '{name}': expected a predicted mask for every frame, got "
                          f'{len(pngs)} masks and an annotation of frame {indices[-1]}; '
                          'check that frames and annotations belong to one video')
-    pred = LabelPNGs({p: pngs[index] for p, index in enumerate(indices)}, name)
-    return VideoPair(name, [sample['frame_names'][index] for index in indices],
-                     SourceLabels(truth, name), pred)
+    frames = [sample['frame_names'][index] for index in indices]
+    pred = LabelPNGs({p: pngs[index] for p, index in enumerate(indices)}, name, frames)
+    return VideoPair(name, frames, SourceLabels(truth, name, frames), pred)

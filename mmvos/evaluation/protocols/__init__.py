@@ -50,7 +50,10 @@ def build_protocol(name: str, **options: Any) -> Protocol:
     if not issubclass(cls, SeenUnseen) and options.keys() & {'meta', 'unseen'}:
         raise InputError(f'protocol {name} has no categories: leave out meta and unseen, or take '
                          'youtube-vos or lvos')
-    return cls(**options)
+    try:
+        return cls(**options)
+    except TypeError as error:
+        raise InputError(f'protocol {name}: {error}; correct its options') from error
 
 
 __all__ = [

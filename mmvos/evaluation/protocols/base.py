@@ -81,6 +81,7 @@ class Protocol:
                 'davis2016 or foreground if its masks are 0/255')
         frames = {p: scores[p] for p in self.counted(pair.frames)}
         if not self.merge:
+            _refuse_white(pair, frames, self.name)
             self.check(pair, frames, set(first))
         missing = [pair.frames[p] for p in frames if not pair.pred.has(p)]
         found = self.objects(pair, frames, self.labels(first))
@@ -93,15 +94,9 @@ class Protocol:
     def check(self, pair: VideoPair, frames: dict[int, FrameScore], known: set[int]) -> None:
         """Refuse ids that belong to no object."""
         for position, score in frames.items():
-            extra = sorted(set(score.predicted) - known)
-            if extra == [VOID]:
+            if extra := sorted(set(score.predicted) - known):
                 raise InputError(
-                    f'{pair.pred.where(position)} has the value 255, object ids 1, 2, ... are '
-                    f'expected by protocol {self.name}; for 0/255 masks take davis2016 or '
-                    'foreground, or convert them: tools/analysis_tools/check_dataset.py --fix')
-            if extra:
-                raise InputError(
-                    f'{pair.pred.where(position)} has ids {extra}, its video\'s ground truth has '
+                    f"{pair.pred.where(position)} has ids {extra}, its video's ground truth has "
                     f'{sorted(known)}; predict the annotated objects only')
 
     def objects(self, pair: VideoPair, frames: dict[int, FrameScore],
@@ -163,14 +158,28 @@ class Protocol:
         return notes
 
     def _means(self, rows: list[Row]) -> Row:
-        return {column: mean(row[column] for row in rows if column in row)
-                for column in self.columns}
+        means = {column: mean(row[column] for row in rows if column in row)
+                 for column in self.columns}
+        if self.official_compat:  # its averages do not leave NaN out
+            means |= {column: math.nan for column in self.columns if column.endswith('decay')
+                      and any(math.isnan(row[column]) for row in rows)}
+        return means
 
 
 def mean(values: Iterable[float]) -> float:
     """Return the mean, exactly summed, of what is not NaN; NaN if nothing is left."""
     kept = [float(value) for value in values if not math.isnan(value)]
     return math.fsum(kept) / len(kept) if kept else math.nan
+
+
+def _refuse_white(pair: VideoPair, frames: dict[int, FrameScore], name: str) -> None:
+    """Refuse 255 in a prediction of ids."""
+    for position, score in frames.items():
+        if VOID in score.predicted:
+            raise InputError(
+                f'{pair.pred.where(position)} has the value 255, object ids 1, 2, ... are expected '
+                f'by protocol {name}; for 0/255 masks take davis2016 or foreground, or convert '
+                'them: tools/analysis_tools/check_dataset.py --fix')
 
 
 def first_frames(scores: dict[int, FrameScore]) -> dict[int, int]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmvos.io import InputError
 
-from ..functional.frame import EMPTY, VOID, FrameScore
+from ..functional.frame import EMPTY, FrameScore
 from ..labels import VideoPair
 from ..scores import ObjectScores, VideoScores
 from .base import Protocol, collect, mean
@@ -113,10 +113,7 @@ class DAVIS2017Unsupervised(DAVIS):
     all_pairs = True
 
     def check(self, pair: VideoPair, frames: dict[int, FrameScore], known: set[int]) -> None:
-        """Refuse 0/255 masks and too many proposals."""
-        for position, score in frames.items():
-            if VOID in score.predicted:
-                super().check(pair, {position: score}, {*score.predicted} - {VOID})
+        """Refuse too many proposals."""
         found = self._proposals(frames)
         if len(found) > MAX_PROPOSALS:
             raise InputError(f"prediction of video '{pair.name}' has {len(found)} proposals, at "

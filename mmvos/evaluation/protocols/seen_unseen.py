@@ -131,6 +131,9 @@ class LVOS(SeenUnseen):
         """Every fifth."""
         return range(0, len(frames), 5)
 
+    def check(self, pair: VideoPair, frames: dict[int, FrameScore], known: set[int]) -> None:
+        """Any id may be one of an object that is annotated between the sampled frames only."""
+
     def objects(self, pair: VideoPair, frames: dict[int, FrameScore],
                 first: dict[int, int]) -> list[ObjectScores]:
         """Each object between the first and the last sampled frame from its appearance on."""
