@@ -1,18 +1,15 @@
 """What the commands that use the engine do first."""
 from __future__ import annotations
 
-import ctypes
-import os
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from ..compat import register_safe_loader
+from ..io.freed_memory import keep_freed_memory
 from ..plugins import load_plugins
 from .model_zoo import data_root
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def setup() -> None:
@@ -21,18 +18,6 @@ def setup() -> None:
     keep_freed_memory()
     register_safe_loader()
     load_plugins()
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep the blocks that maps lie in for the next frame.
-
-    Otherwise it returns blocks of megabytes to the system at once, and getting them again, page by
-    page, takes a tenth of a frame's time. Other C libraries are left as they are.
-    """
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if os.name == 'posix' else None
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, 2**25)  # the largest that it takes
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def load_config(path: str, options: dict | None = None) -> Config:

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,20 +62,21 @@ def find_ground_truth(path: str | Path, protocol: type[Protocol],
                                 f'{protocol.name} looks; give the folder of annotations itself')
     if protocol.layout and (root / protocol.layout[0]).is_dir():
         folder, beside = root / protocol.layout[0], root / protocol.layout[1]
-        if beside.suffix == '.json':
+        if 'meta' in protocol.takes:
             meta = beside if beside.is_file() else None
         elif list_file is None and beside.is_file():
             list_file = beside
     return GroundTruth(folder, None if list_file is None else _names(Path(list_file)), meta)
 
 
-def pair_folders(results: str | Path, truth: GroundTruth, *,
+def pair_folders(results: str | Path, truth: GroundTruth, protocol: Protocol, *,
                  allow_missing: bool = False) -> list[VideoPair]:
     """Return the videos of the ground truth with the predictions of the same names.
 
     Args:
         results: Holds `<video>/<frame>.png`; other videos and frames in it are left alone.
         truth: The annotations.
+        protocol: Knows which frames count; of the others no prediction is needed.
         allow_missing: Frames without a prediction are empty, not an error.
 
     Raises:
@@ -84,11 +87,12 @@ def pair_folders(results: str | Path, truth: GroundTruth, *,
     if not results.is_dir():
         raise FileNotFoundError(f'results {results} is not a folder; check the path')
     videos = find_videos(truth.folder, truth.names)
-    if not any(name.endswith('.png') for _, _, files in os.walk(results, followlinks=True)
+    if not any(name.lower().endswith('.png') for _, _, files in os.walk(results, followlinks=True)
                for name in files):
         raise InputError(f'results {results} holds no PNG; expected {results}/{min(videos)}/'
                          '<frame>.png, as tools/test.py --out writes them')
-    return [_pair(name, files, results, allow_missing) for name, files in sorted(videos.items())]
+    return [_pair(name, files, results, protocol, allow_missing)
+            for name, files in sorted(videos.items())]
 
 
 def find_videos(folder: Path, names: Collection[str] | None = None) -> dict[str, list[Path]]:
@@ -103,8 +107,9 @@ def find_videos(folder: Path, names: Collection[str] | None = None) -> dict[str,
         InputError: There is no PNG.
     """
     if names is None:
-        found = {Path(path).relative_to(folder).as_posix(): files
-                 for path, _, _ in os.walk(folder, followlinks=True) if (files := _pngs(Path(path)))}
+        found = {Path(path).relative_to(folder).as_posix(): _pngs(Path(path))
+                 for path, _, _ in os.walk(folder, followlinks=True)}
+        found = {name: files for name, files in found.items() if files}
     else:
         found = {name: _pngs(folder / name) for name in names}
         absent = [name for name, files in found.items() if not files]
@@ -116,37 +121,51 @@ def find_videos(folder: Path, names: Collection[str] | None = None) -> dict[str,
     return found
 
 
-def _pair(name: str, files: list[Path], results: Path, allow_missing: bool) -> VideoPair:
-    folder = results / name
-    pred = {position: folder / path.name for position, path in enumerate(files)}
-    there = set(os.listdir(folder)) if folder.is_dir() else set()
+def _pair(name: str, files: list[Path], results: Path, protocol: Protocol,
+          allow_missing: bool) -> VideoPair:
+    frames = [path.stem for path in files]
+    there = {path.stem: path for path in _pngs(results / name)}
     if not there and not allow_missing:
         raise FileNotFoundError(
-            f"results of video '{name}' are missing: expected {folder}/*.png; predict it, leave it "
-            'out with --list, or score it as empty with --allow-missing')
-    absent = [path for path in pred.values() if path.name not in there]
+            f"results of video '{name}' are missing: expected {results / name}/*.png; predict it, "
+            'leave it out with --list, or score it as empty with --allow-missing')
+    counted = [frames[position] for position in protocol.counted(frames)]
+    absent = [frame for frame in counted if frame not in there]
     if absent and not allow_missing:
         raise FileNotFoundError(
-            f'{absent[0]} is missing ({len(absent)} of {len(pred)} annotated frames of this video '
-            'are); predict every frame, or score them as empty with --allow-missing')
-    return VideoPair(name, [path.stem for path in files], LabelFiles(dict(enumerate(files))),
-                     LabelFiles({p: path for p, path in pred.items() if path.name in there}))
+            f'{results / name / absent[0]}.png is missing ({len(absent)} of {len(counted)} frames '
+            'of this video that count are); predict every frame, or score them as empty with '
+            '--allow-missing')
+    pred = {position: there[frame] for position, frame in enumerate(frames) if frame in there}
+    return VideoPair(name, frames, LabelFiles(dict(enumerate(files))), LabelFiles(pred))
 
 
 def _pngs(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted((path for path in folder.iterdir()
-                   if path.suffix == '.png' and not path.name.startswith('.')), key=natural_order)
+    found = [path for path in folder.iterdir()
+             if path.suffix.lower() == '.png' and not path.name.startswith('.')]
+    return sorted(found, key=natural_order)
 
 
 def _names(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f'list of videos {path} does not exist; check the path')
-    # DAVIS-2017's lists have a name per line, DAVIS-2016's pairs of paths
-    names = [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-    names = list(dict.fromkeys(Path(name).parent.name if '/' in name and Path(name).suffix else name
-                               for name in names))
+    try:
+        lines = path.read_text('utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f'list of videos {path} is no text; write one name per line') from error
+    names = list(dict.fromkeys(_name(line.strip(), path) for line in lines if line.strip()))
     if not names:
         raise InputError(f'list of videos {path} is empty; write one name per line')
     return names
+
+
+def _name(line: str, path: Path) -> str:
+    """Return the video of a line: its name, or the path of a frame as in DAVIS-2016's lists."""
+    frame = re.match(r'/\S*/([^/\s]+)/[^/\s]+\.jpg\b', line)
+    name = frame[1] if frame else posixpath.normpath(line)
+    if name.startswith(('/', '..')) or name == '.':
+        raise InputError(f'list of videos {path}: expected names of folders in the ground truth, '
+                         f"got '{line}'; write one name per line")
+    return name

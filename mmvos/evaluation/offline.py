@@ -27,8 +27,12 @@ def evaluate_pairs(pairs: Iterable[VideoPair], protocol: Protocol, *,
         InputError: A file cannot be used under the protocol.
     """
     with workers(num_workers) as executor:
-        started = [(pair, submit(executor, pair, protocol.counted(pair.frames), protocol.rules))
-                   for pair in pairs]
+        started: Iterable[Started] = (
+            (pair, submit(executor, pair, protocol.counted(pair.frames), protocol.rules))
+            for pair in pairs)
+        # processes get all of their work at once; without them it is done video by video
+        if num_workers:
+            started = list(started)
         return Report(protocol, [finish(*video, protocol) for video in _progress(started)])
 
 
@@ -40,7 +44,7 @@ def finish(pair: VideoPair, futures: Iterable[Future], protocol: Protocol) -> Vi
     return protocol.video(pair, scores)
 
 
-def _progress(started: list[Started]) -> Iterator[Started]:
+def _progress(started: Iterable[Started]) -> Iterator[Started]:
     """Yield the videos, with a bar on a terminal."""
     if not sys.stderr.isatty():
         yield from started

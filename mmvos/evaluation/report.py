@@ -58,7 +58,7 @@ class Report:
         table.align['video'] = 'l'
         for video in self.videos:
             table.add_row([video.name, len(video.objects),
-                           *_texts(self.protocol.row(video), columns)],
+                           *_texts(self.rows[video.name], columns)],
                           divider=video is self.videos[-1])
         table.add_row(['all', sum(len(video.objects) for video in self.videos),
                        *_texts(self.summary, columns)])
@@ -80,7 +80,7 @@ class Report:
             'attributes': {name: [asdict(row) for row in rows]
                            for name, rows in attributes(self.videos).items()},
             'videos': [{
-                'name': video.name, 'missing': video.missing, 'summary': protocol.row(video),
+                'name': video.name, 'missing': video.missing, 'summary': self.rows[video.name],
                 'objects': [self._object(video, item) for item in video.objects]}
                 for video in self.videos]})
 
@@ -89,7 +89,7 @@ class Report:
         folder, columns = make_dir(folder), self.protocol.columns
         _write(folder / 'summary.csv', list(self.summary), [list(self.summary.values())])
         _write(folder / 'videos.csv', ['video', 'objects', *columns],
-               [[video.name, len(video.objects), *self.protocol.row(video).values()]
+               [[video.name, len(video.objects), *self.rows[video.name].values()]
                 for video in self.videos])
         objects = [(video, item, self.protocol.object_row(item))
                    for video in self.videos for item in video.objects]
@@ -120,7 +120,8 @@ def _texts(row: dict[str, float], columns: Sequence[str]) -> list[str]:
 
 
 def _write(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
-    with atomic_path(path) as part, open(part, 'w', newline='') as file:
+    with atomic_path(path) as part, open(
+            part, 'w', newline='', encoding='utf-8', errors='backslashreplace') as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)

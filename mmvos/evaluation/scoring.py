@@ -1,12 +1,15 @@
 """Comparing videos with their ground truth, some frames at a time in any executor."""
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import cv2
@@ -14,6 +17,7 @@ import numpy as np
 
 from mmvos.io import InputError
 from mmvos.io.colours import present_values
+from mmvos.io.freed_memory import keep_freed_memory
 
 from .functional.frame import FrameScore, score_frame
 from .functional.stability import contour_descriptors, stability
@@ -21,6 +25,8 @@ from .labels import LabelMap, Labels, VideoPair
 
 # Frames of one piece of work: few enough to keep every worker busy, whatever the videos' lengths.
 PART = 48
+# More values than that are shades of grey.
+MAX_IDS = 64
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,14 @@ class Rules:
     """How two label maps are compared.
 
     Attributes:
-        merge: Every id is one object, 1; otherwise 255 in the ground truth is void.
+        merge: Every id is one object, 1.
+        void: Where the ground truth is 255 nothing counts; otherwise it is background.
         all_pairs: Every annotated object with every predicted one.
         stability: Compute T.
     """
 
     merge: bool = False
+    void: bool = True
     all_pairs: bool = False
     stability: bool = False
 
@@ -56,12 +64,30 @@ def workers(count: int) -> Iterator[Executor]:
     if not count:
         yield InThisProcess()
         return
-    # Spawned: a forked copy of a process with threads can deadlock.
-    pool = ProcessPoolExecutor(count, get_context('spawn'), partial(cv2.setNumThreads, 1))
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # ends OpenCV's threads, of which a forked process would wait for ever
+    pool = ProcessPoolExecutor(count, _context(), _begin)
     try:
         yield pool
+    except BrokenExecutor as error:
+        raise InputError('the system ended a worker process, perhaps for its memory; take fewer '
+                         '--workers') from error
     finally:
         pool.shutdown(cancel_futures=True)
+        cv2.setNumThreads(threads)
+
+
+def _context() -> BaseContext:
+    """Return how workers are made: forked, which saves their imports, where nothing else runs."""
+    alone = threading.active_count() == 1 and 'torch' not in sys.modules
+    return get_context('fork' if alone and sys.platform == 'linux' else 'spawn')
+
+
+def _begin() -> None:
+    """Prepare a worker process: one thread, and the main process alone hears Ctrl-C."""
+    cv2.setNumThreads(1)
+    keep_freed_memory()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def submit(executor: Executor, pair: VideoPair, counted: Iterable[int],
@@ -109,13 +135,13 @@ def score_part(pair: VideoPair, before: list[int], lead: list[int], part: list[i
     scores, last = {}, {}
     for position in before:
         gt = _read(pair.truth, position, rules)
-        scores[position] = score_frame(gt, np.zeros_like(gt), void=not rules.merge)
+        scores[position] = score_frame(gt, np.zeros_like(gt), void=rules.void)
         last = _contours(gt) if rules.stability else {}
     for position in lead:
         last = _contours(read_pair(pair, position, rules)[1])
     for position in part:
         gt, pred = read_pair(pair, position, rules)
-        score = score_frame(gt, pred, void=not rules.merge, all_pairs=rules.all_pairs)
+        score = score_frame(gt, pred, void=rules.void, all_pairs=rules.all_pairs)
         if rules.stability:
             now = _contours(pred)
             score = replace(score, stability={
@@ -134,7 +160,10 @@ def read_pair(pair: VideoPair, position: int, rules: Rules) -> tuple[LabelMap, L
     gt = _read(pair.truth, position, rules)
     if not pair.pred.has(position):
         return gt, np.zeros_like(gt)
-    pred = _read(pair.pred, position, rules)
+    pred = pair.pred.read(position)
+    if rules.merge:
+        _refuse_soft(pred, pair.pred.where(position))
+        pred = (pred > 0).astype(np.uint8)
     if pred.shape != gt.shape:
         raise InputError(
             f'{pair.pred.where(position)} is {pred.shape[1]}x{pred.shape[0]} (width x height), '
@@ -146,6 +175,16 @@ def read_pair(pair: VideoPair, position: int, rules: Rules) -> tuple[LabelMap, L
 def _read(labels: Labels, position: int, rules: Rules) -> LabelMap:
     ids = labels.read(position)
     return (ids > 0).astype(np.uint8) if rules.merge else ids
+
+
+def _refuse_soft(pred: LabelMap, where: str) -> None:
+    """Refuse a map of probabilities, or one with smooth edges, where all that is not 0 counts."""
+    if pred.max() <= MAX_IDS:
+        return
+    shades = len(np.setdiff1d(present_values(pred), (0, 255)))
+    if shades > MAX_IDS or (shades and pred.max() == 255):
+        raise InputError(f'{where} has {shades} values between 0 and 255, as a map of '
+                         'probabilities or with smooth edges; save a mask of 0 and 255')
 
 
 def _contours(labels: LabelMap) -> dict[int, Any]:

@@ -15,7 +15,7 @@ from .colours import Colour, filled_values, hex_colour, main_colours, map_colour
 from .colours import palette as davis_palette
 from .errors import InputError
 from .images import open_image
-from .png import decode_labels
+from .png import Damaged, decode_labels
 
 #: Largest difference of a side, in pixels, that is repaired and not refused.
 SIZE_TOLERANCE = 2
@@ -73,7 +73,10 @@ def read_ids(source: str | Path | bytes, where: str) -> np.ndarray:
         FileNotFoundError: There is no such file.
         InputError: It is damaged, no image, a JPEG, a colour image, or has values above 255.
     """
-    labels = decode_labels(_bytes_of(source))
+    try:
+        labels = decode_labels(_bytes_of(source))
+    except Damaged as error:
+        raise InputError(f'{where} is damaged (wrong checksum); copy or export it again') from error
     if labels is not None:
         return labels
     with open_image(source, where) as image:

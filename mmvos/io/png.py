@@ -18,12 +18,19 @@ _NONE, _SUB = 0, 1  # filters of rows
 _MAX_PIXELS = 2**26  # larger ones may be meant to fill the memory: Pillow refuses some
 
 
+class Damaged(ValueError):
+    """A chunk of a PNG is not what its checksum says."""
+
+
 def decode_labels(data: bytes) -> np.ndarray | None:
     """Return the (H, W) uint8 values of a PNG, None where Pillow should read, or refuse, it.
 
     Read are intact PNGs of 8-bit grey or palette values, not interlaced, not animated, whose rows
     all have the filter None, as Pillow writes palettes, or all Sub, as DAVIS's annotations.
     Source: ISO/IEC 15948, sections 5, 9 and 11.
+
+    Raises:
+        Damaged: A checksum is wrong, which Pillow would not notice.
     """
     try:
         chunks = _chunks(data)
@@ -59,7 +66,7 @@ def _chunks(data: bytes) -> dict[bytes, bytes]:
         length, kind = struct.unpack_from('>I4s', data, start)
         checked = data[start + 4:start + 8 + length]
         if struct.unpack_from('>I', data, start + 8 + length)[0] != zlib_ng.crc32(checked):
-            raise KeyError(kind)
+            raise Damaged(kind)
         found[kind] = found.get(kind, b'') + checked[4:]
         start += 12 + length
     return found

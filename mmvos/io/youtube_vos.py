@@ -39,13 +39,16 @@ def read_meta(path: str | Path) -> dict[str, dict[int, ObjectMeta]]:
         )
     try:
         videos = json.loads(path.read_bytes())['videos']
-        return {name: _objects(video['objects']) for name, video in videos.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found = {name: _objects(video['objects']) for name, video in videos.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f'it has no {error}' if isinstance(error, KeyError) else str(error)
         raise InputError(
             f'{path} is not a meta.json of YouTube-VOS ({reason}); expected {{"videos": {{name: '
             '{"objects": {id: {"frames": [...]}}}}}; unpack YouTube-VOS again'
         ) from error
+    if not found:
+        raise InputError(f'{path} names no video; take the meta.json of the split')
+    return found
 
 
 def _objects(entries: dict[str, Any]) -> dict[int, ObjectMeta]:

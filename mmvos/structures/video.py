@@ -239,6 +239,9 @@ class MaskFiles(MaskSource):
         merge: Make every object one object, id 1, as DAVIS-2016 asks.
         void: 255 stays 255, also beside 0 only: it marks pixels that do not count.
         palette: {(r, g, b): id} for masks that are colour images, see `parse_palette`.
+
+    Raises:
+        ValueError: `void` and one of `merge` and `palette` are given.
     """
 
     def __init__(
@@ -250,6 +253,8 @@ class MaskFiles(MaskSource):
         void: bool = False,
         palette: dict[tuple[int, int, int], int] | None = None,
     ) -> None:
+        if void and (merge or palette):
+            raise ValueError('void needs masks of ids: leave out merge and palette')
         self.paths = {int(index): str(paths[index]) for index in sorted(paths)}
         self.size = size
         self.merge = merge

@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -36,24 +36,11 @@ from mmvos.io.command_line import exit_with_message
 EVALUATE = Path(__file__).with_name('evaluate.py')
 PLAIN, PEER, OURS, COMMAND = 'plain, 1 process', 'vos-benchmark', 'mmvos', 'mmvos, command line'
 ALONE, SCORED = 'prediction alone', 'with evaluation'
-LIMIT = 1e-12  # between plain J and F and ours
 SD, HD = (480, 854), (1080, 1920)
+# protocol, size, objects, proposals, frames
+CASES = [('folder', SD, 10, 10, 500), ('folder', SD, 10, 10, 5000), ('folder', HD, 10, 10, 500),
+         ('davis2017-unsupervised', SD, 10, 20, 50), ('davis2017-unsupervised', SD, 10, 20, 500)]
 DRAWN = 20  # different maps of a video
-
-
-class Case(NamedTuple):
-    """A video whose peak memory is wanted."""
-
-    protocol: str
-    size: tuple[int, int]
-    objects: int
-    proposals: int
-    frames: int
-
-
-CASES = [Case('folder', SD, 10, 10, 500), Case('folder', SD, 10, 10, 5000),
-         Case('folder', HD, 10, 10, 500), Case('davis2017-unsupervised', SD, 10, 20, 50),
-         Case('davis2017-unsupervised', SD, 10, 20, 500)]
 
 
 def plain_scores(pred: np.ndarray, gt: np.ndarray) -> tuple[float, float]:
@@ -105,29 +92,25 @@ def load_peer() -> Callable[..., Any]:
 
 
 def binary_copy(pairs: list[VideoPair], folder: Path) -> list[VideoPair]:
-    """Write what davis2016 compares, 0 and 255: vos-benchmark merges no ids."""
+    """Link, or write, what davis2016 compares as 0 and 255: vos-benchmark merges no ids."""
     for pair in pairs:
         for kind, labels in (('results', pair.pred), ('truth', pair.truth)):
             out = folder / kind / pair.name.replace('/', '_')
             out.mkdir(parents=True)
             for position, path in labels.paths.items():
-                link_or_merge(path.resolve(), out / f'{position:05d}.png')
-    return pair_folders(folder / 'results', find_ground_truth(folder / 'truth', DAVIS2016))
-
-
-def link_or_merge(source: Path, target: Path) -> None:
-    """A link if the values are 0 and 255 already, else a PNG of the same kind."""
-    with Image.open(source) as image:
-        if {value for _, value in image.getcolors(256)} <= {0, 255}:
-            target.symlink_to(source)
-        else:
-            image.point([0] + [255] * 255).save(target)
+                ids, target = labels.read(position), out / f'{position:05d}.png'
+                if set(np.unique(ids)) <= {0, 255}:
+                    target.symlink_to(path.resolve())
+                else:
+                    target.write_bytes(encode_mask(np.where(ids, np.uint8(255), np.uint8(0))))
+    return pair_folders(folder / 'results', find_ground_truth(folder / 'truth', DAVIS2016),
+                        DAVIS2016())
 
 
 def compare(results: str, ground_truth: str, workers: int, repeat: int) -> None:
     """Print the seconds of all, and how far the scores are apart."""
     peer, protocol = load_peer(), DAVIS2016()
-    originals = pair_folders(results, find_ground_truth(ground_truth, DAVIS2016))
+    originals = pair_folders(results, find_ground_truth(ground_truth, DAVIS2016), protocol)
     with tempfile.TemporaryDirectory() as folder:
         pairs = binary_copy(originals, Path(folder))
         masks, truth = f'{folder}/results', f'{folder}/truth'
@@ -145,7 +128,7 @@ def compare(results: str, ground_truth: str, workers: int, repeat: int) -> None:
                 for video in found[OURS].videos for item in video.objects)
     print(f'largest difference in J or F of a frame, plain and mmvos: {apart:.1e}\n'
           f"J&F: mmvos {found[OURS].summary['J&F']:.6f}, vos-benchmark {found[PEER][0][0]:.4f} %")
-    assert apart < LIMIT, f'plain J and F are not ours: {apart} apart'
+    assert apart < 1e-12, f'plain J and F are not ours: {apart} apart'
 
 
 def interleaved(rows: dict[str, Callable[[], Any]],
@@ -186,42 +169,42 @@ def draw(folder: Path, size: tuple[int, int], count: int, seed: int) -> list[Pat
     return sorted(folder.iterdir())
 
 
-def peak_mib(folder: Path, case: Case, workers: int) -> tuple[float, float]:
+def peak_mib(folder: Path, workers: int, protocol: str, size: tuple[int, int], objects: int,
+             proposals: int, frames: int) -> tuple[float, float]:
     """Peak of this process, which should be a fresh one, and of its largest worker."""
-    maps = draw(folder, case.size, case.objects, 0), draw(folder, case.size, case.proposals, 1)
-    names = [f'{t:05d}' for t in range(case.frames)]
-    files = (LabelFiles({t: paths[t % DRAWN] for t in range(case.frames)}) for paths in maps)
-    evaluate_pairs([VideoPair('video', names, *files)], build_protocol(case.protocol),
-                   num_workers=workers)
-    own, workers_own = (resource.getrusage(who).ru_maxrss / 1024
-                        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return own, workers_own
+    maps = draw(folder, size, objects, 0), draw(folder, size, proposals, 1)
+    files = (LabelFiles({t: paths[t % DRAWN] for t in range(frames)}) for paths in maps)
+    evaluate_pairs([VideoPair('video', [f'{t:05d}' for t in range(frames)], *files)],
+                   build_protocol(protocol), num_workers=workers)
+    own, worker = (resource.getrusage(who).ru_maxrss / 1024
+                   for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own, worker
 
 
-def measure_memory(cases: list[Case], workers: int) -> None:
+def measure_memory(cases: list[tuple], workers: int) -> None:
     """Print the peaks, each case in a process of its own."""
     table = PrettyTable(['protocol', 'size', 'objects', 'proposals', 'frames', 'main process, MiB',
                          'largest worker, MiB'], align='r')
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases:
+        for protocol, size, *counts in cases:
             with ProcessPoolExecutor(1, get_context('spawn')) as fresh:
-                peaks = fresh.submit(peak_mib, Path(folder), case, workers).result()
-            height, width = case.size
-            table.add_row([case.protocol, f'{width}x{height}', *case[2:],
+                peaks = fresh.submit(peak_mib, Path(folder), workers, protocol, size,
+                                     *counts).result()
+            table.add_row([protocol, f'{size[1]}x{size[0]}', *counts,
                            *(f'{peak:.0f}' for peak in peaks)])
     print(f'{workers} workers\n{table}')
 
 
 def measure_loop(config: str, checkpoint: str, options: dict | None, repeat: int) -> None:
     """Print what evaluation adds to the seconds of a test."""
-    from mmengine.logging import MMLogger
-
     from mmvos.apis import load_config, setup
     from mmvos.registry import DATASETS, METRICS
 
     setup()
-    MMLogger.get_instance('benchmark', log_level='WARNING')  # the metric's tables are not wanted
     cfg = load_config(config, options)
+    if not (cfg.get('test_dataloader') and cfg.get('test_evaluator')):
+        raise InputError(f'expected test_dataloader and test_evaluator in {config}; give a config '
+                         'that tools/test.py scores: configs/mamp/mamp_r18_synthetic.py, say')
     model, videos = load_model(cfg, checkpoint), DATASETS.build(cfg.test_dataloader.dataset)
     seconds, found = interleaved({
         ALONE: lambda: run_loop(model, videos, None),
@@ -281,7 +264,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Measure what was asked for; memory first, since children begin with their parent's peak."""
     args = parse_args()
-    if not (args.ground_truth or args.memory or args.loop) or args.results and not args.ground_truth:
+    if bool(args.results) != bool(args.ground_truth) or not (
+            args.results or args.memory or args.loop):
         raise InputError('expected RESULTS GROUND_TRUTH, --memory or --loop CONFIG CHECKPOINT')
     if min(args.workers, args.repeat) < 1:
         raise InputError('--workers and --repeat should be 1 or more')

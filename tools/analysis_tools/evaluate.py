@@ -28,9 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--compare', nargs=2, metavar=('A', 'B'),
                         help='compare two folders of results, in the place of RESULTS')
     parser.add_argument('--list', metavar='FILE', help='names of the videos, one per line')
-    parser.add_argument('--meta', metavar='FILE', help='meta.json (youtube-vos, lvos)')
-    parser.add_argument('--unseen', nargs='+', metavar='CATEGORY', default=[],
-                        help='categories that training did not see (youtube-vos, lvos)')
+    parser.add_argument('--meta', metavar='FILE', help='meta.json (youtube-vos)')
+    parser.add_argument('--unseen', nargs='+', metavar='NAME', default=[],
+                        help='what training did not see: categories (youtube-vos), videos (lvos)')
     parser.add_argument('--workers', type=int, default=2, help='processes; 0: none (default: 2)')
     parser.add_argument('--allow-missing', action='store_true',
                         help='score missing videos and frames as empty')
@@ -52,6 +52,8 @@ def main() -> None:
         raise InputError('expected RESULTS GROUND_TRUTH, or --compare A B GROUND_TRUTH')
     if args.compare and (args.csv or args.html):
         raise InputError('--csv and --html describe one folder of results: leave out --compare')
+    if args.frames and not Path(args.frames).is_dir():
+        raise FileNotFoundError(f'--frames {args.frames} is not a folder; check the path')
     truth = find_ground_truth(args.ground_truth, find_protocol(args.protocol), args.list)
     protocol = build_protocol(args.protocol, **options(args, truth))
     scored = [score(results, truth, protocol, args) for results in args.compare or [args.results]]
@@ -78,15 +80,19 @@ def write(report: Report, pairs: list[VideoPair], truth: GroundTruth,
 
 def options(args: argparse.Namespace, truth: GroundTruth) -> dict:
     """Of the protocol."""
-    found = {'official_compat': args.official_compat, 'stability': args.stability}
-    meta = args.meta or truth.meta
-    return {**found, 'meta': meta, 'unseen': args.unseen} if meta or args.unseen else found
+    cls = find_protocol(args.protocol)
+    given = {key: value for key, value in (('meta', args.meta), ('unseen', args.unseen)) if value}
+    for key in given.keys() - {*cls.takes}:
+        raise InputError(f'protocol {args.protocol} takes no --{key}; leave it out')
+    if truth.meta and 'meta' not in given:
+        given['meta'] = truth.meta
+    return {'official_compat': args.official_compat, 'stability': args.stability, **given}
 
 
 def score(results: str, truth: GroundTruth, protocol: Protocol,
           args: argparse.Namespace) -> tuple[Report, list[VideoPair]]:
     """Score a folder and print its tables."""
-    pairs = pair_folders(results, truth, allow_missing=args.allow_missing)
+    pairs = pair_folders(results, truth, protocol, allow_missing=args.allow_missing)
     report = evaluate_pairs(pairs, protocol, num_workers=args.workers)
     print(f'{results}\n{report.table()}\n\n{attributes_table(attributes(report.videos))}')
     return report, pairs

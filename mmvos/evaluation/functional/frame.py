@@ -46,13 +46,14 @@ def score_frame(gt: Labels, pred: Labels, *, void: bool = True,
     Args:
         gt: (H, W) annotated ids, 0 background.
         pred: (H, W) predicted ids.
-        void: Where `gt` is 255 nothing counts; otherwise 255 is an id.
+        void: Where `gt` is 255 nothing counts; otherwise it is background.
         all_pairs: Compare every annotated object with every predicted one and each with the
             empty mask, not only equal ids.
     """
     radius = tolerance(gt.shape)
-    if void and (ignored := gt == VOID).any():
-        gt, pred = (np.where(ignored, np.uint8(0), labels) for labels in (gt, pred))
+    if (white := gt == VOID).any():
+        gt = np.where(white, np.uint8(0), gt)
+        pred = np.where(white, np.uint8(0), pred) if void else pred
     truth, guess = regions(gt, radius), regions(pred, radius)
     empty = Region(np.zeros((1, 1), np.uint8), radius)
     if all_pairs:

@@ -55,8 +55,13 @@ class VOSMetric(BaseMetric):
                 as bytes per frame) and `truth` (MaskSource).
 
         Raises:
-            ValueError: A video has no annotation to compare with, or of frames it does not have.
+            ValueError: A video has no annotation to compare with, or of frames it does not have,
+                or an earlier one could not be scored.
         """
+        for _, futures in self.results:
+            for future in futures:
+                if future.done():
+                    future.result()  # a mistake is told now, not after the last video
         for sample in data_samples:
             pair = as_pair(sample)
             futures = submit(self._executor(), pair, self.protocol.counted(pair.frames),

@@ -10,7 +10,7 @@ from mmvos.plugins import load_plugins
 from .base import Protocol
 from .davis import DAVIS2016, DAVIS2017, DAVIS2016Unsupervised, DAVIS2017Unsupervised
 from .mamp import MAMPInLoop
-from .seen_unseen import LVOS, SeenUnseen, YouTubeVOS
+from .seen_unseen import LVOS, YouTubeVOS
 from .sparse import FBMS, Folder, Foreground, YouTubeObjects
 
 PROTOCOLS: dict[str, type[Protocol]] = {cls.name: cls for cls in (
@@ -47,9 +47,6 @@ def build_protocol(name: str, **options: Any) -> Protocol:
         InputError: There is no such protocol, or it does not take an option.
     """
     cls = find_protocol(name)
-    if not issubclass(cls, SeenUnseen) and options.keys() & {'meta', 'unseen'}:
-        raise InputError(f'protocol {name} has no categories: leave out meta and unseen, or take '
-                         'youtube-vos or lvos')
     try:
         return cls(**options)
     except TypeError as error:

@@ -29,6 +29,7 @@ class Protocol:
         verified: What that was checked against.
         layout: Under a dataset's root: folder of the annotations and, if there is one, file with
             the names of the videos.
+        takes: Options of its own, which the command line may give.
         merge: All ids are one object.
         all_pairs: Ids of truth and prediction are not the same ones.
 
@@ -42,6 +43,7 @@ class Protocol:
     counts = ''
     verified = 'by the written rule, unverified'
     layout: tuple[str, str] | None = None
+    takes: tuple[str, ...] = ()
     merge = False
     all_pairs = False
 
@@ -59,8 +61,8 @@ class Protocol:
         """How two label maps are compared."""
         return Rules(merge=self.merge, all_pairs=self.all_pairs, stability=self.stability)
 
-    def counted(self, frames: Sequence[str]) -> range:
-        """Return the positions of the frames that count, out of the annotated ones."""
+    def counted(self, frames: Sequence[str]) -> Sequence[int]:
+        """Return the positions of the frames that count, out of the annotated ones, in order."""
         return range(len(frames))
 
     def video(self, pair: VideoPair, scores: dict[int, FrameScore]) -> VideoScores:
@@ -83,9 +85,11 @@ class Protocol:
         if not self.merge:
             _refuse_white(pair, frames, self.name)
             self.check(pair, frames, set(first))
-        missing = [pair.frames[p] for p in frames if not pair.pred.has(p)]
-        found = self.objects(pair, frames, self.labels(first))
-        return VideoScores(pair.name, pair.frames, [o for o in found if len(o.frames)], missing)
+        found = [item for item in self.objects(pair, frames, self.labels(first))
+                 if len(item.frames)]
+        used = sorted({int(p) for item in found for p in item.frames})
+        missing = [pair.frames[p] for p in used if not pair.pred.has(p)]
+        return VideoScores(pair.name, pair.frames, found, missing)
 
     def labels(self, first: dict[int, int]) -> dict[int, int]:
         """Return {id: position of its first frame} of the objects, from the ids that are shown."""

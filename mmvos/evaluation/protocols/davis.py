@@ -11,6 +11,7 @@ from mmvos.io import InputError
 from ..functional.frame import EMPTY, FrameScore
 from ..labels import VideoPair
 from ..scores import ObjectScores, VideoScores
+from ..scoring import Rules
 from .base import Protocol, collect, mean
 
 MAX_PROPOSALS = 20
@@ -55,6 +56,11 @@ class DAVIS2017(DAVIS):
     verified = ('per-frame J and F: values of the official toolkit (DAVIS-2016) and vos-benchmark; '
                 'averages: vos-benchmark')
     layout = ('Annotations/480p', 'ImageSets/2017/val.txt')
+
+    @property
+    def rules(self) -> Rules:
+        """The official tool knows void in the unsupervised task only."""
+        return replace(super().rules, void=not self.official_compat)
 
     def counted(self, frames: Sequence[str]) -> range:
         """All but the first and the last."""

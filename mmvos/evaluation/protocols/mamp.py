@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mmvos.io import InputError
+
 from ..functional.frame import FrameScore
 from ..labels import VideoPair
 from ..scores import ObjectScores, VideoScores
@@ -23,6 +25,11 @@ class MAMPInLoop(Protocol):
     counts = ('ids 1 to the largest of each frame, first frame left out, last frame counted; mean '
               'over all (frame, object) pairs')
     layout = ('Annotations/480p', 'ImageSets/2017/val.txt')
+
+    def __init__(self, **kwargs: bool) -> None:
+        super().__init__(**kwargs)
+        if self.stability:
+            raise InputError('protocol mamp-inloop has no T; leave out --stability')
 
     @property
     def columns(self) -> tuple[str, ...]:

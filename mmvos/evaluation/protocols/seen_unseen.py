@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,45 +19,7 @@ SEEN, UNSEEN = 'seen', 'unseen'
 
 
 class SeenUnseen(Protocol):
-    """Common to both: G, the mean of J and F over seen and over unseen categories.
-
-    Args:
-        meta: meta.json of the split: {"videos": {name: {"objects": {id: {"category", "frames"}}}}}.
-        unseen: Categories that training did not see; without them every object is 'seen', and G
-            has no unseen part.
-        **kwargs: Of `Protocol`.
-    """
-
-    def __init__(self, *, meta: str | Path | None = None, unseen: Collection[str] = (),
-                 **kwargs: bool) -> None:
-        super().__init__(**kwargs)
-        if unseen and meta is None:
-            raise InputError('unseen categories need a meta.json that says which object has which '
-                             'category; give --meta')
-        self.meta = {} if meta is None else read_meta(meta)
-        self.unseen = frozenset(unseen)
-        known = {item.category for video in self.meta.values() for item in video.values()}
-        if self.unseen - known:
-            raise InputError(f'{meta} has no object of the unseen categories '
-                             f'{sorted(self.unseen - known)}; it has {sorted(known)}')
-
-    def about(self, pair: VideoPair, label: int) -> ObjectMeta | None:
-        """Return an object's entry in meta.json, None without a meta.json.
-
-        Raises:
-            InputError: meta.json lacks it.
-        """
-        if not self.meta:
-            return None
-        try:
-            return self.meta[pair.name][label]
-        except KeyError:
-            raise InputError(f"object {label} of video '{pair.name}' is not in meta.json; give the "
-                             'meta.json of this split') from None
-
-    def group(self, entry: ObjectMeta | None) -> str:
-        """Return 'seen' or 'unseen'."""
-        return UNSEEN if entry is not None and entry.category in self.unseen else SEEN
+    """Common to both: G, the mean of J and F over seen and over unseen objects."""
 
     def summary(self, videos: Sequence[VideoScores]) -> Row:
         """G, its parts, the gap between seen and unseen, then the usual columns."""
@@ -69,11 +30,11 @@ class SeenUnseen(Protocol):
         return {'G': mean(parts.values()), **parts, 'gap': gap, **super().summary(videos)}
 
     def notes(self, videos: Sequence[VideoScores]) -> list[str]:
-        """Adds what is missing without unseen categories."""
-        if self.unseen:
-            return super().notes(videos)
-        return [*super().notes(videos), 'no unseen categories were named (--meta, --unseen): every '
-                                        'object is counted as seen, and G is J&F']
+        """Adds that there is one group only."""
+        found = {item.group for video in videos for item in video.objects}
+        only = [f'every object is {group}, G is its J&F (--unseen names the others)'
+                for group in found if len(found) == 1]
+        return super().notes(videos) + only
 
 
 class YouTubeVOS(SeenUnseen):
@@ -83,8 +44,15 @@ class YouTubeVOS(SeenUnseen):
     frames), except the first, where its mask is given. G is the mean of J and F over the seen and
     over the unseen categories, each a mean over objects; the generalisation gap is J&F of the seen
     minus J&F of the unseen ones. The server's own rule for frames is not public.
+
+    Args:
+        meta: meta.json of the split: {"videos": {name: {"objects": {id: {"category", "frames"}}}}}.
+        unseen: Categories that training did not see; without them every object is 'seen', and G
+            has no unseen part.
+        **kwargs: Of `Protocol`.
     """
 
+    takes = ('meta', 'unseen')
     name = 'youtube-vos'
     title = 'YouTube-VOS, local split'
     counts = ("objects by id, on meta.json's frames after their first; mean over objects, then "
@@ -92,6 +60,19 @@ class YouTubeVOS(SeenUnseen):
     verified = ('by the written rule, unverified: the ground truth of the official splits and the '
                 "server's choice of frames are not public")
     layout = ('Annotations', 'meta.json')
+
+    def __init__(self, *, meta: str | Path | None = None, unseen: Collection[str] = (),
+                 **kwargs: bool) -> None:
+        super().__init__(**kwargs)
+        if unseen and meta is None:
+            raise InputError('unseen categories need a meta.json that says which object has which '
+                             'category; give --meta')
+        self.meta = None if meta is None else read_meta(meta)
+        self.unseen = frozenset(unseen)
+        known = {item.category for video in (self.meta or {}).values() for item in video.values()}
+        if self.unseen - known:
+            raise InputError(f'{meta} has no object of the unseen categories '
+                             f'{sorted(self.unseen - known)}; it has {sorted(known)}')
 
     def objects(self, pair: VideoPair, frames: dict[int, FrameScore],
                 first: dict[int, int]) -> list[ObjectScores]:
@@ -102,34 +83,62 @@ class YouTubeVOS(SeenUnseen):
             listed = set(pair.frames if entry is None else entry.frames[1:])
             kept = {p: score for p, score in frames.items()
                     if p > begin and pair.frames[p] in listed}
-            found.append(collect(kept, label, label, self.stability, self.group(entry)))
+            group = UNSEEN if entry is not None and entry.category in self.unseen else SEEN
+            found.append(collect(kept, label, label, self.stability, group))
         return found
+
+    def about(self, pair: VideoPair, label: int) -> ObjectMeta | None:
+        """Return an object's entry in meta.json, None without a meta.json.
+
+        Raises:
+            InputError: meta.json lacks it.
+        """
+        if self.meta is None:
+            return None
+        try:
+            return self.meta[pair.name][label]
+        except KeyError:
+            raise InputError(f"object {label} of video '{pair.name}' is not in meta.json; give the "
+                             'meta.json of this split') from None
 
 
 class LVOS(SeenUnseen):
     """LVOS: long videos, every fifth frame.
 
-    Of the annotated frames every fifth counts, from the first on; of these an object loses those
+    Of the annotated frames those count whose number is a multiple of five after the first one's
+    (LVOS names its frames 00000001, 00000006, ...: all of them); of these an object loses those
     before it appears, the one where it appears and the last. V is the standard deviation over
-    time of (J + F) / 2, lower is better. Version 2 averages over seen and unseen categories;
-    version 1 has no such distinction.
+    time of (J + F) / 2, lower is better. Version 2 averages over objects of seen and of unseen
+    videos; version 1 has no such distinction.
+
+    Args:
+        unseen: Names of the videos whose categories training did not see.
+        **kwargs: Of `Protocol`.
     """
 
+    takes = ('unseen',)
     name = 'lvos'
     title = 'LVOS'
-    counts = ("objects by id, on every fifth annotated frame, each object's first and last of "
-              'these left out; V: standard deviation of J&F over time; mean over objects, then '
-              'over seen and unseen categories')
-    layout = ('Annotations', 'meta.json')
+    counts = ("objects by id, on every fifth frame, each object's first and last of these left "
+              'out; V: standard deviation of J&F over time; mean over objects, then over seen and '
+              'unseen videos')
+    layout = ('Annotations', '')
+
+    def __init__(self, *, unseen: Collection[str] = (), **kwargs: bool) -> None:
+        super().__init__(**kwargs)
+        self.unseen = frozenset(unseen)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Adds V."""
         return (*super().columns, 'V')
 
-    def counted(self, frames: Sequence[str]) -> range:
-        """Every fifth."""
-        return range(0, len(frames), 5)
+    def counted(self, frames: Sequence[str]) -> list[int]:
+        """Every fifth, by the numbers that are the frames' names."""
+        numbers = [int(name) if name.isdecimal() else position
+                   for position, name in enumerate(frames)]
+        return [position for position, number in enumerate(numbers)
+                if (number - numbers[0]) % 5 == 0]
 
     def check(self, pair: VideoPair, frames: dict[int, FrameScore], known: set[int]) -> None:
         """Any id may be one of an object that is annotated between the sampled frames only."""
@@ -137,13 +146,18 @@ class LVOS(SeenUnseen):
     def objects(self, pair: VideoPair, frames: dict[int, FrameScore],
                 first: dict[int, int]) -> list[ObjectScores]:
         """Each object between the first and the last sampled frame from its appearance on."""
-        found = []
-        for label, begin in sorted(first.items()):
-            sampled = [p for p in frames if p >= begin][1:-1]
-            item = collect({p: frames[p] for p in sampled}, label, label, self.stability)
-            found.append(replace(item, group=self.group(self.about(pair, label))))
-        return found
+        group = UNSEEN if pair.name in self.unseen else SEEN
+        return [collect({p: frames[p] for p in [p for p in frames if p >= begin][1:-1]}, label,
+                        label, self.stability, group) for label, begin in sorted(first.items())]
 
     def object_row(self, item: ObjectScores) -> Row:
         """Adds V."""
         return {**super().object_row(item), 'V': float(np.std((item.j + item.f) / 2))}
+
+    def summary(self, videos: Sequence[VideoScores]) -> Row:
+        """Refuses names of videos that are not there."""
+        absent = self.unseen - {video.name for video in videos}
+        if absent:
+            raise InputError(f"there is no video '{min(absent)}', which --unseen names; take it "
+                             'out')
+        return super().summary(videos)
