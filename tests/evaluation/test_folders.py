@@ -26,9 +26,10 @@ def put(folder, maps):
 
 
 def evaluate(root, protocol='davis2017', allow_missing=False, list_file=None):
-    truth = find_ground_truth(root / 'truth', find_protocol(protocol), list_file)
-    pairs = pair_folders(root / 'results', truth, allow_missing=allow_missing)
-    return evaluate_pairs(pairs, build_protocol(protocol))
+    truth, protocol = (find_ground_truth(root / 'truth', find_protocol(protocol), list_file),
+                       build_protocol(protocol))
+    pairs = pair_folders(root / 'results', truth, protocol, allow_missing=allow_missing)
+    return evaluate_pairs(pairs, protocol)
 
 
 @pytest.fixture
@@ -85,10 +86,11 @@ def test_hidden_files_are_no_frames(root):
 
 @pytest.mark.parametrize(('text', 'expected'), [
     ('dog\nant\n\n', ['dog', 'ant']), ('car/0003\n', ['car/0003']), ('dog\ndog', ['dog']),
+    ('\ufeffdog/\r\n./ant', ['dog', 'ant']),
     ('/JPEGImages/480p/dog/00000.jpg /Annotations/480p/dog/00000.png 1 0\n'
      '/JPEGImages/480p/dog/00001.jpg /Annotations/480p/dog/00001.png\n', ['dog'])])
 def test_lists_of_videos(root, text, expected):
-    (root / 'list.txt').write_text(text)
+    (root / 'list.txt').write_text(text, 'utf-8')
     truth = find_ground_truth(root / 'truth', find_protocol('folder'), root / 'list.txt')
     assert truth.names == expected
     assert list(evaluate(root, list_file=root / 'list.txt').rows) == sorted(expected)
@@ -100,11 +102,14 @@ def test_list_with_an_unknown_name(root):
         evaluate(root, list_file=root / 'list.txt')
 
 
-@pytest.mark.parametrize(('text', 'told'), [(None, 'does not exist'), (' \n', 'is empty')])
+@pytest.mark.parametrize(('text', 'told'), [
+    (None, 'list.txt does not exist; '), (b' \n', 'list.txt is empty; '),
+    (b'\x89PNG', 'list.txt is no text; '), (b'../dog', r"expected names .*, got '../dog'; write"),
+    (b'/data/dog', 'expected names of folders'), (b'.', 'expected names of folders')])
 def test_list_that_is_no_list(root, text, told):
     if text is not None:
-        (root / 'list.txt').write_text(text)
-    with pytest.raises((FileNotFoundError, InputError), match=rf'list.txt {told}; '):
+        (root / 'list.txt').write_bytes(text)
+    with pytest.raises((FileNotFoundError, InputError), match=told):
         evaluate(root, list_file=root / 'list.txt')
 
 
@@ -115,8 +120,10 @@ def test_root_of_a_dataset(tmp_path, protocol):
     folder, beside = (tmp_path / part for part in cls.layout)
     for name in ('ant', 'dog'):
         put(folder / name, frames())
-    beside.parent.mkdir(parents=True, exist_ok=True)
     assert find_ground_truth(tmp_path, cls).names is None
+    if not cls.layout[1]:
+        return
+    beside.parent.mkdir(parents=True, exist_ok=True)
     beside.write_text('dog\n')
     found = find_ground_truth(tmp_path, cls)
     assert found.folder == folder
@@ -203,7 +210,8 @@ def test_truth_without_objects(root, protocol):
 
 def test_missing_folders(root):
     with pytest.raises(FileNotFoundError, match=r'results .*/none is not a folder; check'):
-        pair_folders(root / 'none', find_ground_truth(root / 'truth', find_protocol('folder')))
+        pair_folders(root / 'none', find_ground_truth(root / 'truth', find_protocol('folder')),
+                     build_protocol('folder'))
     with pytest.raises(FileNotFoundError, match=r'ground truth .*/none is not a folder; check'):
         find_ground_truth(root / 'none', find_protocol('davis2017'))
 
@@ -236,9 +244,28 @@ def test_missing_video(root):
 def test_missing_frame(root):
     for t in (1, 3):
         (root / f'results/dog/{t:05d}.png').unlink()
-    with pytest.raises(FileNotFoundError, match=r'results/dog/00001.png is missing \(2 of 5 .*'
+    with pytest.raises(FileNotFoundError, match=r'results/dog/00001.png is missing \(2 of 3 .*'
                                                 '--allow-missing'):
         evaluate(root)
+
+
+def test_frames_that_do_not_count_need_no_prediction(root):
+    for t in (0, 4):
+        (root / f'results/dog/{t:05d}.png').unlink()
+    found = evaluate(root)
+    assert found.summary['J&F'] == 1
+    assert [video.missing for video in found.videos] == [[], [], []]
+    with pytest.raises(FileNotFoundError, match=r'dog/00000.png is missing \(2 of 5 '):
+        evaluate(root, 'folder')
+
+
+def test_names_of_files_may_be_in_capitals(root):
+    for folder, t in (('results', 2), ('truth', 3)):
+        path = root / folder / f'dog/{t:05d}.png'
+        path.rename(path.with_suffix('.PNG'))
+    found = evaluate(root)
+    assert found.videos[2].frames == [f'{t:05d}' for t in range(5)]
+    assert found.summary['J&F'] == 1
 
 
 def test_allow_missing_scores_empty_masks_and_counts_them(root):

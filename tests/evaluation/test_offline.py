@@ -79,10 +79,10 @@ def test_stability_across_parts_equals_that_of_the_whole_video(part, monkeypatch
 def test_processes_change_nothing(tmp_path, protocol):
     put(tmp_path)
     truth = find_ground_truth(tmp_path / 'truth', find_protocol(protocol))
-    reports = [evaluate_pairs(pair_folders(tmp_path / 'results', truth),
-                              build_protocol(protocol, stability=True), num_workers=count)
-               for count in (0, 1, 4)]
-    in_memory = evaluate_pairs(pairs(), build_protocol(protocol, stability=True))
+    rule = build_protocol(protocol, stability=True)
+    reports = [evaluate_pairs(pair_folders(tmp_path / 'results', truth, rule), rule,
+                              num_workers=count) for count in (0, 1, 4)]
+    in_memory = evaluate_pairs(pairs(), rule)
     for found in reports:
         assert found.table() == in_memory.table()
         assert found.as_dict() == in_memory.as_dict()
@@ -92,10 +92,11 @@ def test_processes_change_nothing(tmp_path, protocol):
 def test_error_in_a_process_reaches_the_user(tmp_path):
     put(tmp_path)
     (tmp_path / 'results/dog_1/00004.png').write_bytes(b'')
-    truth = find_ground_truth(tmp_path / 'truth', find_protocol('folder'))
+    truth, rule = (find_ground_truth(tmp_path / 'truth', find_protocol('folder')),
+                   build_protocol('folder'))
     for count in (0, 2):
         with pytest.raises(InputError, match='dog_1/00004.png is not an image'):
-            evaluate_pairs(pair_folders(tmp_path / 'results', truth), build_protocol('folder'),
+            evaluate_pairs(pair_folders(tmp_path / 'results', truth, rule), rule,
                            num_workers=count)
 
 

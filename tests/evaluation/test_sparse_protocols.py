@@ -130,7 +130,7 @@ def test_youtube_vos_without_meta_counts_annotated_frames_after_each_objects_fir
     assert math.isnan(summary['J-unseen'])
     assert math.isnan(summary['gap'])
     assert summary['G'] == pytest.approx(summary['J&F'], abs=1e-12)
-    assert 'every object is counted as seen' in found.table()
+    assert 'note: every object is seen, G is its J&F' in found.table()
 
 
 def test_youtube_vos_meta_that_does_not_fit(meta):
@@ -141,8 +141,8 @@ def test_youtube_vos_meta_that_does_not_fit(meta):
     with pytest.raises(InputError, match=r"unseen categories \['ape'\]; it has .*'cat'"):
         build_protocol('youtube-vos', meta=meta, unseen=['ape', 'cat'])
     with pytest.raises(InputError, match='give --meta'):
-        build_protocol('lvos', unseen=['cat'])
-    with pytest.raises(InputError, match='davis2017 has no categories'):
+        build_protocol('youtube-vos', unseen=['cat'])
+    with pytest.raises(InputError, match="protocol davis2017: .*'meta'; correct its options"):
         build_protocol('davis2017', meta=meta)
 
 
@@ -173,11 +173,25 @@ def test_lvos_knows_objects_that_the_truth_shows_between_samples_only():
     assert report('lvos', (gt, pred)).summary['J'] == 1
 
 
-def test_lvos_of_seen_and_unseen_categories(meta):
-    videos = [(bars(21), bars(21, cut=8), 'a'), (bars(21), bars(21, cut=20), 'b')]
-    found = report('lvos', *videos, meta=meta, unseen=['fox'])
-    assert found.summary['J-unseen'] == 0.5
-    assert found.summary['J-seen'] == pytest.approx((0.8 + 0.8 + 0.5) / 3, abs=1e-12)
+def test_lvos_goes_by_the_numbers_of_the_frames():
+    """Annotated every fifth frame already, as LVOS is, all of them are samples."""
+    protocol = build_protocol('lvos')
+    assert protocol.counted([f'{number:08d}' for number in range(1, 62, 5)]) == [*range(13)]
+    assert protocol.counted([f'{number:08d}' for number in range(1, 14)]) == [0, 5, 10]
+    assert protocol.counted(['00000003', '00000005', '00000008', '00000013']) == [0, 2, 3]
+    assert protocol.counted([f'frame{number}' for number in range(12)]) == [0, 5, 10]
+
+
+def test_lvos_of_seen_and_unseen_videos():
+    videos = [(bars(21), bars(21, cut=8), 'a'), (bars(21, (1,)), bars(21, (1,), cut=20), 'b'),
+              (bars(21), bars(21, cut=4), 'c')]
+    found = report('lvos', *videos, unseen=['b', 'c'])
+    assert found.summary['J-seen'] == pytest.approx(0.8, abs=1e-12)
+    assert found.summary['J-unseen'] == pytest.approx((0.5 + 0.9 + 0.9) / 3, abs=1e-12)
+    with pytest.raises(InputError, match="no video 'd', which --unseen names; take it out"):
+        report('lvos', *videos, unseen=['b', 'd'])
+    only = report('lvos', *videos, unseen=['a', 'b', 'c'])
+    assert 'note: every object is unseen, G is its J&F' in only.table()
 
 
 def test_fbms_averages_j_over_sequences_and_over_frames():
@@ -222,10 +236,25 @@ def test_folder_counts_all_objects_on_all_frames():
 
 
 def test_foreground_merges_ids_on_all_frames():
-    gt, pred = bars(4), bars(4, (7, 255), cut=[0, 4, 8, 20])
+    gt, pred = bars(4), bars(4, (7, 9), cut=[0, 4, 8, 20])
     found = report('foreground', (gt, pred))
     check(found, range(4), measures(gt, pred, None), 1)
     assert found.summary['J'] == pytest.approx((1 + 0.9 + 0.8 + 0.5) / 4, abs=1e-12)
+
+
+@pytest.mark.parametrize('protocol', ['foreground', 'davis2016', 'fbms'])
+@pytest.mark.parametrize('soft', [
+    (np.arange(2400).reshape(40, 60) % 200).astype(np.uint8),  # probabilities
+    np.tile(np.clip(np.arange(60) * 60 - 900, 0, 255).astype(np.uint8), (40, 1))])  # an edge
+def test_soft_masks_are_refused_where_all_that_is_not_0_counts(protocol, soft):
+    """Otherwise the faintest grey would be foreground."""
+    with pytest.raises(InputError, match='values between 0 and 255.*save a mask of 0 and 255'):
+        report(protocol, (bars(3), np.stack([soft] * 3)))
+
+
+def test_many_ids_are_no_soft_mask():
+    many = np.kron(np.arange(60).reshape(6, 10), np.ones((6, 6))).astype(np.uint8)[None]
+    assert report('foreground', ((many > 0).astype(np.uint8), many)).summary['J'] == 1
 
 
 def test_mamp_pools_frames_and_objects():

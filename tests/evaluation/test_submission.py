@@ -136,7 +136,7 @@ def test_wrong_meta_and_wrong_name(data):
     with pytest.raises(InputError, match=r'expected a name that ends in \.zip'):
         write_submission(data / 'results', data / 'out.zip', data / 'meta.json')
     (data / 'meta.json').write_text('{"videos": {}}')
-    with pytest.raises(InputError, match='lists no frames'):
+    with pytest.raises(InputError, match='names no video'):
         write_submission(data / 'results', data / 'meta.json', data / 'out.zip')
     (data / 'meta.json').unlink()
     with pytest.raises(FileNotFoundError, match=r'meta\.json is no file'):

@@ -106,9 +106,9 @@ def test_same_table_in_the_loop_and_offline(tmp_path, log, protocol):
                 (tmp_path / folder / name / f'{t:05d}.png').write_bytes(encode_mask(frame))
     options = {'type': protocol} if isinstance(protocol, str) else dict(protocol)
     name = options.pop('type')
-    pairs = pair_folders(tmp_path / 'results', find_ground_truth(tmp_path / 'truth',
-                                                                 find_protocol(name)))
-    offline = evaluate_pairs(pairs, build_protocol(name, **options))
+    rule = build_protocol(name, **options)
+    truth = find_ground_truth(tmp_path / 'truth', find_protocol(name))
+    offline = evaluate_pairs(pair_folders(tmp_path / 'results', truth, rule), rule)
     result = evaluate(VOSMetric(protocol, num_workers=0))
     assert log.last() == ('\n' + offline.table(), json.dumps(offline.as_dict()))
     assert str(result) == str(offline.summary)  # NaN in the place of NaN

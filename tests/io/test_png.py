@@ -2,6 +2,7 @@
 import io
 import struct
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmvos.io import encode_mask, read_ids
-from mmvos.io.png import decode_labels
+from mmvos.io import InputError, encode_mask, read_ids
+from mmvos.io.png import Damaged, decode_labels
 
 RNG = np.random.default_rng(0)
 BLOBS = np.kron(RNG.integers(0, 5, (7, 9)), np.ones((5, 6))).astype(np.uint8)
@@ -107,5 +108,8 @@ def test_no_damage_goes_unnoticed(kind):
     for position in range(len(data)):
         broken = bytearray(data)
         broken[position] ^= 0x41
-        assert decode_labels(bytes(broken)) is None, position
-        assert decode_labels(data[:position]) is None, position
+        for damaged in (bytes(broken), data[:position]):
+            with suppress(InputError):
+                np.testing.assert_array_equal(read_ids(damaged, 'mask'), BLOBS, str(position))
+            with suppress(Damaged):
+                assert decode_labels(damaged) is None, position

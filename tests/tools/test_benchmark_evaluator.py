@@ -80,7 +80,7 @@ def test_plain_scores_are_ours(tool):
 
 
 def test_copies_are_what_the_protocol_compares(tool, folders, tmp_path):
-    pairs = pair_folders(folders[0], find_ground_truth(folders[1], DAVIS2016))
+    pairs = pair_folders(folders[0], find_ground_truth(folders[1], DAVIS2016), DAVIS2016())
     copies = tool.binary_copy(pairs, tmp_path / 'copies')
     assert {path.is_symlink() for pair in copies for path in pair.truth.paths.values()} == {True}
     for pair, copy in zip(pairs, copies, strict=True):

@@ -70,8 +70,9 @@ def shell(cwd, *args, **environment):
 
 
 def expect(results='a', protocol='davis2017', **options):
-    pairs = pair_folders(results, find_ground_truth('truth', find_protocol(protocol)), **options)
-    return evaluate_pairs(pairs, build_protocol(protocol))
+    rule = build_protocol(protocol)
+    truth = find_ground_truth('truth', find_protocol(protocol))
+    return evaluate_pairs(pair_folders(results, truth, rule, **options), rule)
 
 
 def test_prints_the_report(run):
@@ -137,14 +138,17 @@ MISTAKES = {
                     "truth/bee/00000.png: the ground truth of video 'bee' shows no object"),
     'no objects': (lambda root: put(root / 'truth/bee', bars() * 0), ('a', 'truth'),
                    "truth/bee/00000.png: the ground truth of video 'bee' shows no object"),
-    'missing frame': (lambda root: (root / 'a/bee/00007.png').unlink(), ('a', 'truth'),
-                      'a/bee/00007.png is missing (1 of 8 annotated frames of this video are); '),
+    'missing frame': (lambda root: (root / 'a/bee/00006.png').unlink(), ('a', 'truth'),
+                      'a/bee/00006.png is missing (1 of 6 frames of this video that count are); '),
     'missing video': (lambda root: (root / 'a/bee').rename(root / 'bee'), ('a', 'truth'),
                       "results of video 'bee' are missing: expected a/bee/*.png; predict it"),
     'unknown name': (lambda root: (root / 'list').write_text('wasp'), ('a', 'truth', '--list',
                      'list'), 'truth/wasp holds no PNG, but the list of videos names wasp; '),
     'no list': (lambda root: None, ('a', 'truth', '--list', 'list'), 'list does not exist; check'),
-    'no meta': (lambda root: None, ('a', 'truth', '--meta', 'x.json'), 'has no categories: leave'),
+    'no meta': (lambda root: None, ('a', 'truth', '--meta', 'x.json'),
+                'protocol davis2017 takes no --meta; leave it out'),
+    'no frames': (lambda root: None, ('a', 'truth', '--html', 'x.html', '--frames', 'none'),
+                  '--frames none is not a folder; check'),
     'results left out': (lambda root: None, ('truth',), 'expected RESULTS GROUND_TRUTH, or'),
     'both': (lambda root: None, ('a', 'truth', '--compare', 'a', 'b'), 'expected RESULTS GROUND_'),
     'workers': (lambda root: None, ('a', 'truth', '--workers', '-1'), 'correct --workers'),

@@ -79,7 +79,9 @@ class Region:
     @cached_property
     def near(self) -> Pixels:
         """Pixels within the tolerance of the boundary, `radius` wider than the mask all round."""
-        return np.asarray(cv2.dilate(np.pad(self.edge, self.radius), _disk(self.radius)), np.uint8)
+        r = self.radius
+        wider = cv2.copyMakeBorder(self.edge, r, r, r, r, cv2.BORDER_CONSTANT, value=[0])
+        return np.asarray(cv2.dilate(wider, _disk(r)), np.uint8)
 
     def overlap(self, other: Region) -> int:
         """Pixels of both masks."""
@@ -112,7 +114,7 @@ def boundary(mask: Pixels) -> Pixels:
 
     Beyond the last row and column the mask is continued, so the frame's edge is no boundary.
     """
-    padded = np.pad(mask, ((0, 1), (0, 1)), mode='edge')
+    padded = np.asarray(cv2.copyMakeBorder(mask, 0, 1, 0, 1, cv2.BORDER_REPLICATE), np.uint8)
     edge = padded[:-1, 1:] ^ mask
     edge |= padded[1:, :-1] ^ mask
     edge |= padded[1:, 1:] ^ mask

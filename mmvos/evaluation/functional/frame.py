@@ -51,7 +51,8 @@ def score_frame(gt: Labels, pred: Labels, *, void: bool = True,
             empty mask, not only equal ids.
     """
     radius = tolerance(gt.shape)
-    if (white := gt == VOID).any():
+    if gt.max() == VOID:
+        white = gt == VOID
         gt = np.where(white, np.uint8(0), gt)
         pred = np.where(white, np.uint8(0), pred) if void else pred
     truth, guess = regions(gt, radius), regions(pred, radius)

@@ -1,8 +1,9 @@
 """Protocols as an MMEngine metric."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -58,27 +59,24 @@ class VOSMetric(BaseMetric):
             ValueError: A video has no annotation to compare with, or of frames it does not have,
                 or an earlier one could not be scored.
         """
-        for _, futures in self.results:
-            for future in futures:
-                if future.done():
-                    future.result()  # a mistake is told now, not after the last video
-        for sample in data_samples:
-            pair = as_pair(sample)
-            futures = submit(self._executor(), pair, self.protocol.counted(pair.frames),
-                             self.protocol.rules)
-            # without the masks: they go when they have been scored
-            self.results.append((replace(pair, pred=pair.pred.part([])), futures))
+        with self._nothing_left_on_errors():
+            for _, futures in self.results:
+                for future in futures:
+                    if future.done():
+                        future.result()  # a mistake is told now, not after the last video
+            for sample in data_samples:
+                pair = as_pair(sample)
+                futures = submit(self._executor(), pair, self.protocol.counted(pair.frames),
+                                 self.protocol.rules)
+                # without the masks: they go when they have been scored
+                self.results.append((replace(pair, pred=pair.pred.part([])), futures))
 
     def evaluate(self, size: int) -> dict:
         """Return the averages over the dataset of `size` videos, once all are scored."""
-        try:
+        with self._nothing_left_on_errors():
             self.results = [finish(pair, futures, self.protocol)
                             for pair, futures in self.results]
-        except BaseException:
-            self.results.clear()
-            raise
-        finally:
-            self.close()
+        self.close()
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[VideoScores]) -> dict[str, float]:
@@ -92,6 +90,15 @@ class VOSMetric(BaseMetric):
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+
+    @contextmanager
+    def _nothing_left_on_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.results.clear()
+            self.close()
+            raise
 
     def _executor(self) -> ThreadPoolExecutor | InThisProcess:
         if not self.num_workers:

@@ -27,8 +27,8 @@ class Protocol:
         title: In tables.
         counts: What is counted and averaged, in a sentence.
         verified: What that was checked against.
-        layout: Under a dataset's root: folder of the annotations and, if there is one, file with
-            the names of the videos.
+        layout: Under a dataset's root: folder of the annotations, and the file with the names of
+            the videos or, where `takes` has 'meta', their meta.json; '' if there is none.
         takes: Options of its own, which the command line may give.
         merge: All ids are one object.
         all_pairs: Ids of truth and prediction are not the same ones.
