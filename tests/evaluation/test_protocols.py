@@ -167,6 +167,17 @@ def test_davis2017_void_does_not_count():
     assert report('davis2017', (gt, pred)).videos[0].objects[0].j.tolist() == [300 / 330] * 3
 
 
+def test_official_compat_takes_void_for_background_where_objects_are_given():
+    gt, pred = bars(5), bars(5)
+    gt[:, :, 40:][gt[:, :, 40:] > 0] = 255  # 10 of 40 columns
+    found = report('davis2017', (gt, pred), official_compat=True)
+    check(found, range(1, 4), measures(gt, pred, 1, range(1, 4)), 1)
+    assert found.summary['J'] == pytest.approx(0.75, abs=1e-12)
+    assert report('davis2017', (gt, pred)).summary['J'] == 1
+    found = report('davis2017-unsupervised', (gt, pred), official_compat=True)
+    assert found.summary['J'] == 1
+
+
 def test_official_compat_takes_the_ids_of_the_first_frame():
     gt, pred = bars(6, (1, 3)), bars(6, (1, 3), cut=8)
     gt[0][gt[0] == 3] = 2

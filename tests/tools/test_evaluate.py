@@ -278,7 +278,15 @@ def test_stability_and_official_compat(root, run):
                              ((), ('--stability',), ('--official-compat',)))
     assert '|     T |' in stable
     assert '|     T |' not in plain
-    assert compat == plain  # 8 frames: no bin is beyond 255
+    assert compat == plain  # 8 frames, ids 1 and 2
+    for folder in ('a', 'truth'):
+        maps = bars()
+        put(root / folder / 'bee', maps + (maps == 2))
+    assert '(--official-compat)' in run('a', 'truth')[1]
+    objects = [len(json.loads((root / 'out.json').read_text())['videos'][1]['objects'])
+               for more in ([], ['--official-compat'])
+               if run('a', 'truth', '--json', 'out.json', *more)[0] == 0]
+    assert objects == [2, 3]  # 1 to the largest
 
 
 def test_seen_and_unseen_categories(root, run):
