@@ -5,18 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from toy_videos import report
 
-from mmvos.evaluation import (
-    boundary_accuracy,
-    build_protocol,
-    evaluate_pairs,
-    mean_recall_decay,
-    region_similarity,
-)
+from mmvos.evaluation import boundary_accuracy, mean_recall_decay, region_similarity
 from mmvos.evaluation.functional import score_frame
-from mmvos.evaluation.labels import LabelPNGs, VideoPair
 from mmvos.evaluation.protocols import PROTOCOLS
-from mmvos.io import InputError, encode_mask
+from mmvos.io import InputError
 
 few = settings(max_examples=20, deadline=None, derandomize=True, database=None,
                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -49,17 +43,6 @@ def videos(draw, ids=IDS, lengths=(3, 6)):
     gt, pred = (np.stack([draw(boxes(size, ids)) for _ in range(length)]) for _ in range(2))
     gt[:2, 0, :len(ids)] = ids
     return gt, pred
-
-
-def as_pair(gt, pred, name='car_1'):
-    gt, pred = (LabelPNGs({t: encode_mask(frame) for t, frame in enumerate(maps)},
-                          name, [f'{t:05d}' for t in range(len(maps))])
-                for maps in (gt, pred))
-    return VideoPair(name, [f'{t:05d}' for t in range(len(gt.pngs))], gt, pred)
-
-
-def report(protocol, *pairs, **options):
-    return evaluate_pairs([as_pair(*pair) for pair in pairs], build_protocol(protocol, **options))
 
 
 def objects(found):

@@ -1,37 +1,15 @@
 """What DAVIS and all protocols count. Oracles: numbers by hand, measures of masks, brute force."""
 import itertools
-import math
 
 import cv2
 import numpy as np
 import pytest
+from toy_videos import COLUMNS, SIZE, bars, check, means, measures, report
 from vos_benchmark.evaluator import Evaluator
 
-from mmvos.evaluation import (
-    boundary_accuracy,
-    build_protocol,
-    evaluate_pairs,
-    mean_recall_decay,
-    region_similarity,
-)
-from mmvos.evaluation.labels import LabelPNGs, VideoPair
+from mmvos.evaluation import build_protocol
 from mmvos.evaluation.protocols import PROTOCOLS
-from mmvos.io import InputError, encode_mask
-
-SIZE = (40, 60)
-COLUMNS = ['J&F', 'J', 'J-recall', 'J-decay', 'F', 'F-recall', 'F-decay']
-
-
-def bars(length, ids=(1, 2), cut=0):
-    """(T, H, W): a bar of 10x40 px per id; it loses `cut` columns, so J is 1 - cut / 40.
-
-    `cut` is a number, or one number per frame.
-    """
-    maps = np.zeros((length, *SIZE), np.uint8)
-    for row, label in enumerate(ids):
-        for labels, lost in zip(maps, np.broadcast_to(cut, length), strict=True):
-            labels[2 + 12 * row:12 + 12 * row, 10:50 - lost] = label
-    return maps
+from mmvos.io import InputError
 
 
 def blobs(length, seed, ids=(0, 1, 2, 3)):
@@ -40,38 +18,6 @@ def blobs(length, seed, ids=(0, 1, 2, 3)):
     noise = [[cv2.GaussianBlur(rng.normal(size=SIZE), None, 4) for _ in ids]
              for _ in range(length)]
     return np.array(ids, np.uint8)[np.argmax(noise, axis=1)]
-
-
-def as_pair(gt, pred, name='clip'):
-    frames = [f'{t:05d}' for t in range(len(gt))]
-    gt, pred = (LabelPNGs({t: encode_mask(frame) for t, frame in enumerate(maps)},
-                          name, [f'{t:05d}' for t in range(len(maps))])
-                for maps in (gt, pred))
-    return VideoPair(name, frames, gt, pred)
-
-
-def report(protocol, *pairs, **options):
-    return evaluate_pairs([as_pair(*pair) for pair in pairs], build_protocol(protocol, **options))
-
-
-def measures(gt, pred, label, frames=slice(None), other=None):
-    """(2, T): J and F of the masks of a label; None is all of them."""
-    gt, pred = (maps > 0 if label is None else maps == own
-                for maps, own in ((gt, label), (pred, label if other is None else other)))
-    return np.stack([region_similarity(pred, gt), boundary_accuracy(pred, gt)])[:, frames]
-
-
-def check(found, frames, values, label):
-    item = {item.label: item for item in found.videos[0].objects}[label]
-    assert item.frames.tolist() == list(frames)
-    np.testing.assert_array_equal([item.j, item.f], values)
-
-
-def means(*objects):
-    """The columns by their definition, from (2, T) values per object."""
-    rows = [[*mean_recall_decay(j), *mean_recall_decay(f)] for j, f in objects]
-    values = [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
-    return dict(zip(COLUMNS, [(values[0] + values[3]) / 2, *values], strict=True))
 
 
 def test_every_protocol_says_what_it_counts_and_what_it_was_checked_against():
@@ -201,7 +147,7 @@ def test_ids_that_the_truth_lacks_are_an_error_where_they_count(protocol, extra,
         if position not in COUNTED[protocol] or (protocol, extra) == ('lvos', 9):
             assert report(protocol, (gt, pred)).summary['J&F'] == 1
             continue
-        with pytest.raises(InputError, match=f"video 'clip', frame {position:05d}{message}"):
+        with pytest.raises(InputError, match=f"video 'clip_1', frame {position:05d}{message}"):
             report(protocol, (gt, pred))
 
 
@@ -266,7 +212,7 @@ def test_unsupervised_takes_at_most_20_proposals():
         pred[1, 39, 5:], pred[2, 39, :5] = 0, 0
         if count == 20:
             assert report('davis2017-unsupervised', (gt, pred)).summary['J'] == 1
-    with pytest.raises(InputError, match="'clip' has 21 proposals, at most 20"):
+    with pytest.raises(InputError, match="'clip_1' has 21 proposals, at most 20"):
         report('davis2017-unsupervised', (gt, pred))
 
 
