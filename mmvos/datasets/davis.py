@@ -75,9 +75,7 @@ class DAVIS(VideoDataset):
             raise InputError(f'{info["masks"]} has no mask {video.frame_names[0]}.png for the '
                              'first frame; unpack DAVIS again')
         refuse_broken_start(Path(info['images']), Path(info['masks']), video.frame_names[0])
-        merge = self.year == '2016'
-        given = MaskFiles({0: masks[0]}, video.size, merge=merge)
+        given = MaskFiles({0: masks[0]}, video.size, merge=self.year == '2016')
         # test-dev and challenge splits publish the first mask alone
-        truth = MaskFiles(masks, video.size, merge=merge, void=not merge) \
-            if len(masks) > 1 else None
+        truth = MaskFiles(masks, video.size, void=True) if len(masks) > 1 else None
         return video, given, truth

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
+from PIL import Image
 from vos_benchmark.evaluator import Evaluator as Peer
 
+from mmvos.datasets import DAVIS
 from mmvos.evaluation import build_protocol, evaluate_pairs, find_ground_truth, pair_folders
 from mmvos.evaluation.metrics import VOSMetric, vos
 from mmvos.evaluation.protocols import find_protocol
@@ -112,6 +114,36 @@ def test_same_table_in_the_loop_and_offline(tmp_path, log, protocol):
     result = evaluate(VOSMetric(protocol, num_workers=0))
     assert log.last() == ('\n' + offline.table(), json.dumps(offline.as_dict()))
     assert str(result) == str(offline.summary)  # NaN in the place of NaN
+
+
+@pytest.mark.parametrize('year', ['2016', '2017'])
+def test_davis_in_the_loop_and_its_folders_offline(tmp_path, log, year):
+    predicted = {name: pred for name, pred, _ in VIDEOS}
+    listed = tmp_path / f'ImageSets/{year}/val.txt'
+    listed.parent.mkdir(parents=True)
+    listed.write_text('\n'.join(predicted))
+    for name, pred, gt in VIDEOS:
+        frames, truth, results = (tmp_path / kind / name for kind in
+                                  ('JPEGImages/480p', 'Annotations/480p', 'results'))
+        gt = (gt > 0) * np.uint8(255) if year == '2016' else gt.copy()
+        gt[1, -3:] = 255  # foreground or void
+        for t in range(len(gt)):
+            for folder in (frames, truth, results):
+                folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((*SIZE, 3), t, np.uint8)).save(frames / f'{t:05d}.jpg')
+            (truth / f'{t:05d}.png').write_bytes(encode_mask(gt[t]))
+            (results / f'{t:05d}.png').write_bytes(encode_mask(pred[t]))
+    rule = build_protocol(f'davis{year}')
+    offline = evaluate_pairs(pair_folders(tmp_path / 'results', find_ground_truth(tmp_path, rule),
+                                          rule), rule)
+    metric = VOSMetric(f'davis{year}')
+    for item in DAVIS(str(tmp_path), year):
+        sample = item['data_samples']
+        sample.pred_masks = [encode_mask(frame) for frame in predicted[sample.video_name]]
+        metric.process(None, [sample.to_dict()])
+    metric.evaluate(len(VIDEOS))
+    assert log.last() == ('\n' + offline.table(), json.dumps(offline.as_dict()))
+    assert 0.5 < offline.summary['J'] < 1
 
 
 def test_void_alone_on_a_frame_is_void_in_the_loop_too(tmp_path):

@@ -1,7 +1,7 @@
 """Seconds and memory of evaluation, its peers beside it in the same run.
 
 python tools/analysis_tools/benchmark_evaluator.py [RESULTS GROUND_TRUTH] [--workers 2] [--repeat 3]
-    [--memory] [--loop CONFIG CHECKPOINT [--cfg-options K=V ...]]
+    [--memory] [--loop CONFIG [--checkpoint NAME] [--cfg-options K=V ...]]
 
 RESULTS GROUND_TRUTH: seconds of DAVIS's J and F, written plainly, of vos-benchmark and of mmvos, on
 the same files and frames, those of protocol davis2016. --memory: peaks of long videos of many
@@ -195,7 +195,8 @@ def measure_memory(cases: list[tuple], workers: int) -> None:
     print(f'{workers} workers\n{table}')
 
 
-def measure_loop(config: str, checkpoint: str, options: dict | None, repeat: int) -> None:
+def measure_loop(config: str, checkpoint: str | None, options: dict | None,
+                 repeat: int) -> None:
     """Print what evaluation adds to the seconds of a test."""
     from mmvos.apis import load_config, setup
     from mmvos.registry import DATASETS, METRICS
@@ -218,7 +219,7 @@ def measure_loop(config: str, checkpoint: str, options: dict | None, repeat: int
           f'{spent:.3f} s, is {spent / alone:.2%} of the prediction')
 
 
-def load_model(cfg: Any, checkpoint: str) -> Any:
+def load_model(cfg: Any, checkpoint: str | None) -> Any:
     """A config's model, on a GPU if there is one."""
     import torch
 
@@ -226,7 +227,8 @@ def load_model(cfg: Any, checkpoint: str) -> Any:
     from mmvos.registry import MODELS
 
     model = MODELS.build(cfg.model).eval()
-    load_weights(model, find_checkpoint(checkpoint))
+    if checkpoint:
+        load_weights(model, find_checkpoint(checkpoint))
     return model.to('cuda' if torch.cuda.is_available() else 'cpu')
 
 
@@ -254,8 +256,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--workers', type=int, default=2, help='processes (default: 2)')
     parser.add_argument('--repeat', type=int, default=3, help='runs of each row (default: 3)')
     parser.add_argument('--memory', action='store_true', help='measure peak memory')
-    parser.add_argument('--loop', nargs=2, metavar=('CONFIG', 'CHECKPOINT'),
+    parser.add_argument('--loop', metavar='CONFIG',
                         help="test this model without and with its config's metric")
+    parser.add_argument('--checkpoint', metavar='NAME', help='weights of --loop')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='K=V',
                         help='change the config of --loop: test_dataloader.dataset.indices=1')
     return parser.parse_intermixed_args()
@@ -266,7 +269,7 @@ def main() -> None:
     args = parse_args()
     if bool(args.results) != bool(args.ground_truth) or not (
             args.results or args.memory or args.loop):
-        raise InputError('expected RESULTS GROUND_TRUTH, --memory or --loop CONFIG CHECKPOINT')
+        raise InputError('expected RESULTS GROUND_TRUTH, --memory or --loop CONFIG')
     if min(args.workers, args.repeat) < 1:
         raise InputError('--workers and --repeat should be 1 or more')
     if args.memory:
@@ -274,7 +277,7 @@ def main() -> None:
     if args.results:
         compare(args.results, args.ground_truth, args.workers, args.repeat)
     if args.loop:
-        measure_loop(*args.loop, args.cfg_options, args.repeat)
+        measure_loop(args.loop, args.checkpoint, args.cfg_options, args.repeat)
 
 
 if __name__ == '__main__':
