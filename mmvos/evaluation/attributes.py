@@ -41,15 +41,28 @@ class Row:
 def by_time(videos: Iterable[VideoScores]) -> list[Row]:
     """Return the means over objects in each tenth of an object's counted frames.
 
-    Frame k of an object's T counted frames is in tenth ``floor(10 k / T)``, so that an object of
-    fewer than 10 frames is not in all of them. Values that fall are errors that accumulate.
+    An object of fewer than 10 frames is not in all of them. Values that fall are errors that
+    accumulate.
     """
-    found = []
-    for _, item in _objects(videos):
-        tenths = np.arange(len(item.frames)) * len(TIMES) // len(item.frames)
-        found += [(TIMES[tenth], _means(item.j[tenths == tenth], item.f[tenths == tenth]))
-                  for tenth in np.unique(tenths)]
+    values = np.stack(over_time(videos), -1)
+    found = [(label, values[number, tenth].tolist()) for tenth, label in enumerate(TIMES)
+             for number in np.flatnonzero(~np.isnan(values[:, tenth, 0]))]
     return _rows(found, TIMES, 'objects')
+
+
+def over_time(videos: Iterable[VideoScores]) -> tuple[np.ndarray, np.ndarray]:
+    """Return (objects, 10) mean J and F in the tenths of each object's counted frames.
+
+    Frame k of T is in tenth ``floor(10 k / T)``; NaN where an object has no frame.
+    """
+    objects = [item for _, item in _objects(videos)]
+    found = np.full((2, len(objects), len(TIMES)), np.nan)
+    for number, item in enumerate(objects):
+        tenths = np.arange(len(item.frames)) * len(TIMES) // len(item.frames)
+        counts = np.bincount(tenths, minlength=len(TIMES))
+        for row, values in zip(found[:, number], (item.j, item.f), strict=True):
+            np.divide(np.bincount(tenths, values, len(TIMES)), counts, out=row, where=counts > 0)
+    return found[0], found[1]
 
 
 def by_size(videos: Iterable[VideoScores]) -> list[Row]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mmvos.io import InputError
 
+from .attributes import TIMES, over_time
 from .report import Report
 from .scores import VideoScores
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_BARS = 40
-PARTS = 10
 J_COLOUR, F_COLOUR, LINE_COLOUR = '#4a7fc1', '#d0812b', '#8a8a8a'
 # Inches. Narrow, so that the text can still be read on a phone.
 FIGURE_WIDTH = 4.6
@@ -69,7 +69,7 @@ def scores_over_time(videos: Sequence[VideoScores]) -> str:
     j, f = over_time(videos)
     there = np.flatnonzero(~np.isnan(j).all(0))
     low, high = np.nanpercentile(j[:, there], (25, 75), axis=0)
-    middles = (there + 0.5) * 100 / PARTS
+    middles = (there + 0.5) * 100 / len(TIMES)
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
@@ -84,21 +84,6 @@ def scores_over_time(videos: Sequence[VideoScores]) -> str:
         figure.legend(loc='outside upper left', ncols=3)
 
     return _svg(draw, 2.8, 'J and F over time')
-
-
-def over_time(videos: Sequence[VideoScores]) -> tuple[np.ndarray, np.ndarray]:
-    """Return (objects, 10) mean J and F in the tenths of each object's counted frames.
-
-    Frame k of T is in tenth ``floor(10 k / T)``; NaN where an object has no frame.
-    """
-    objects = [item for video in videos for item in video.objects if len(item.frames)]
-    found = np.full((2, len(objects), PARTS), np.nan)
-    for number, item in enumerate(objects):
-        tenths = np.arange(len(item.frames)) * PARTS // len(item.frames)
-        counts = np.bincount(tenths, minlength=PARTS)
-        for row, values in zip(found[:, number], (item.j, item.f), strict=True):
-            np.divide(np.bincount(tenths, values, PARTS), counts, out=row, where=counts > 0)
-    return found[0], found[1]
 
 
 def plain(name: str) -> str:

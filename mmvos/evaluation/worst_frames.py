@@ -151,7 +151,8 @@ def _masks(frame: WorstFrame, pair: VideoPair, protocol: Protocol) -> tuple[Mask
     """Return (H, W) of the object, annotated and predicted, void left out."""
     annotated, predicted = frame.item.ids or (frame.item.label,) * 2
     gt, pred = read_pair(pair, frame.position, protocol.rules)
-    return gt == annotated, (pred == predicted) & (gt != VOID) & (predicted != EMPTY)
+    void = (gt == VOID) & protocol.rules.void
+    return gt == annotated, (pred == predicted) & ~void & (predicted != EMPTY)
 
 
 def _image(frame: WorstFrame, frames: Path | None, size: tuple[int, ...]) -> Picture:

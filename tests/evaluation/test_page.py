@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmvos.evaluation.attributes import by_time
+from mmvos.evaluation.attributes import by_time, over_time
 from mmvos.evaluation.labels import Labels, VideoPair
 from mmvos.evaluation.offline import evaluate_pairs
 from mmvos.evaluation.page import write_page
-from mmvos.evaluation.plots import bars_per_sequence, over_time, scores_over_time, worst_sequences
+from mmvos.evaluation.plots import bars_per_sequence, scores_over_time, worst_sequences
 from mmvos.evaluation.protocols import PROTOCOLS, build_protocol
 from mmvos.evaluation.report import Report
 from mmvos.evaluation.scores import ObjectScores, VideoScores
