@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..io import InputError
+from ..io import InputError, read_names
 from ..io.doctor import refuse_broken_start
 from ..registry import DATASETS
 from ..structures import FrameFolder, MaskFiles, MaskSource, VideoSource
@@ -15,8 +15,8 @@ class DAVIS(VideoDataset):
     """Videos of a split; the model sees the first frame's mask.
 
     Layout: JPEGImages/<resolution>/<video>/*.jpg, Annotations/<resolution>/<video>/*.png and
-    ImageSets/<year>/<split>.txt under `data_root`. DAVIS-2016 has one object per video: its ids
-    are merged.
+    ImageSets/<year>/<split>.txt under `data_root`. DAVIS-2016 has one object per video: the ids of
+    the given mask are merged. `truth` is as stored.
 
     Args:
         data_root: Folder of the data.
@@ -49,10 +49,7 @@ class DAVIS(VideoDataset):
                 f'DAVIS-{self.year} is not at {root.resolve()}: no {names_file.relative_to(root)}. '
                 'Get "TrainVal, 480p" from https://davischallenge.org and set '
                 'test_dataloader.dataset.data_root to the folder that holds JPEGImages')
-        names = names_file.read_text().split()
-        if not names:
-            raise InputError(f'{names_file} names no video')
-        return [self._describe(root, name) for name in names]
+        return [self._describe(root, name) for name in read_names(names_file)]
 
     def _describe(self, root: Path, name: str) -> dict:
         folders = [root / kind / self.resolution / name for kind in ('JPEGImages', 'Annotations')]
@@ -66,7 +63,8 @@ class DAVIS(VideoDataset):
     def sources(self, info: dict) -> tuple[VideoSource, MaskSource, MaskSource | None]:
         """Frames, the first frame's mask and all masks.
 
-        The first frame and its mask are decoded once, to refuse broken ones before a run begins.
+        The first frame and its mask are decoded once more than needed, to refuse broken ones with a
+        remedy.
         """
         video = FrameFolder.from_dir(info['images'])
         masks = {index: path for index, name in enumerate(video.frame_names)
@@ -77,5 +75,5 @@ class DAVIS(VideoDataset):
         refuse_broken_start(Path(info['images']), Path(info['masks']), video.frame_names[0])
         given = MaskFiles({0: masks[0]}, video.size, merge=self.year == '2016')
         # test-dev and challenge splits publish the first mask alone
-        truth = MaskFiles(masks, video.size, void=True) if len(masks) > 1 else None
+        truth = MaskFiles(masks, raw=True) if len(masks) > 1 else None
         return video, given, truth

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io import InputError
+from ..io import InputError, read_names
 from ..io.doctor import refuse_broken_start
 from ..io.youtube_vos import ObjectMeta, read_meta
 from ..registry import DATASETS
@@ -88,7 +88,8 @@ class YouTubeVOS(VideoDataset):
                 + (', or set use_all_frames=False' if self.use_all_frames else ''))
         listed = read_meta(meta)
         names = listed if self.chosen is None else _chosen(self.chosen, listed, meta)
-        return [dict(video_name=name, objects=listed[name]) for name in sorted(names)]
+        return [dict(video_name=name, objects=listed[name]) for name in sorted(names)
+                if listed[name]]
 
     def sources(self, info: dict) -> tuple[VideoSource, MaskSource, MaskSource | None]:
         """Frames, first masks and, where they are all there, all masks."""
@@ -108,7 +109,7 @@ class YouTubeVOS(VideoDataset):
         given = MaskFiles({position: masks[position] for position in starts}, video.size)
         complete = not absent and len(masks) > len(starts)
         return (video, FirstMasks(given, starts),
-                MaskFiles(masks, video.size, void=True) if complete else None)
+                MaskFiles(masks, raw=True) if complete else None)
 
     @property
     def _images(self) -> Path:
@@ -140,11 +141,7 @@ def _chosen(videos: Sequence[str] | str, listed: dict, meta: Path) -> set[str]:
     """Names of a list or of a text file, all of them known."""
     where = 'videos'
     if isinstance(videos, str):
-        where, path = videos, Path(videos)
-        if not path.is_file():
-            raise FileNotFoundError(f"videos='{videos}' is no file; give a text file with one "
-                                    'name per line, or a list of names')
-        videos = path.read_text().split()
+        where, videos = videos, read_names(videos)
     if not videos:
         raise InputError(f'{where} names no video; name at least one of {meta}, or set '
                          'videos=None for all')

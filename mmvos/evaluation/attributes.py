@@ -82,8 +82,7 @@ def by_number(videos: Iterable[VideoScores]) -> list[Row]:
     """Return the means over objects, by how many objects their video has."""
     found = []
     for video, item in _objects(videos):
-        number = sum(len(other.frames) > 0 for other in video.objects)
-        label = next(label for label, most in NUMBERS.items() if number <= most)
+        label = next(label for label, most in NUMBERS.items() if len(video.objects) <= most)
         found.append((label, _means(item.j, item.f)))
     return _rows(found, NUMBERS, 'objects')
 
@@ -118,7 +117,7 @@ def attributes_table(found: dict[str, list[Row]]) -> str:
 
 
 def _objects(videos: Iterable[VideoScores]) -> Iterator[tuple[VideoScores, ObjectScores]]:
-    return ((video, item) for video in videos for item in video.objects if len(item.frames))
+    return ((video, item) for video in videos for item in video.objects)
 
 
 def _means(j: Iterable[float], f: Iterable[float]) -> JF:

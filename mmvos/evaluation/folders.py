@@ -1,14 +1,12 @@
 """Folders of PNGs as pairs of ground truth and prediction."""
 from __future__ import annotations
 
-import os
-import posixpath
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmvos.io import InputError, natural_order
+from mmvos.io import InputError, folders_below, natural_order, read_names
+from mmvos.io.youtube_vos import read_meta
 
 from .labels import LabelFiles, VideoPair
 from .protocols import Protocol
@@ -31,10 +29,10 @@ class GroundTruth:
     @property
     def frames(self) -> Path | None:
         """Folder of the videos' frames, where the dataset keeps it beside the annotations."""
-        for number, part in enumerate(self.folder.parts):
-            if part.startswith('Annotations'):
-                beside = Path(*self.folder.parts[:number], 'JPEGImages',
-                              *self.folder.parts[number + 1:])
+        parts = self.folder.parts
+        for number in reversed(range(len(parts))):
+            if parts[number].startswith('Annotations'):
+                beside = Path(*parts[:number], 'JPEGImages', *parts[number + 1:])
                 return beside if beside.is_dir() else None
         return None
 
@@ -56,17 +54,24 @@ def find_ground_truth(path: str | Path, protocol: type[Protocol],
     if not root.is_dir():
         raise FileNotFoundError(f'ground truth {root} is not a folder; check the path')
     folder, meta = root, None
-    if protocol.layout and (root / 'JPEGImages').is_dir() \
-            and not (root / protocol.layout[0]).is_dir():
-        raise FileNotFoundError(f'dataset {root} has no {protocol.layout[0]}, where protocol '
-                                f'{protocol.name} looks; give the folder of annotations itself')
+    if (root / 'JPEGImages').is_dir() and not (
+            protocol.layout and (root / protocol.layout[0]).is_dir()):
+        raise FileNotFoundError(f'ground truth {root} is the root of a dataset with another layout '
+                                f'than that of protocol {protocol.name}; give the folder of its '
+                                'annotations')
     if protocol.layout and (root / protocol.layout[0]).is_dir():
         folder, beside = root / protocol.layout[0], root / protocol.layout[1]
         if 'meta' in protocol.takes:
             meta = beside if beside.is_file() else None
         elif list_file is None and beside.is_file():
             list_file = beside
-    return GroundTruth(folder, None if list_file is None else _names(Path(list_file)), meta)
+        elif list_file is None and (root / 'ImageSets').is_dir() and protocol.layout[1]:
+            raise FileNotFoundError(f'{beside} does not exist, which should name the videos of '
+                                    f'protocol {protocol.name}; give --list')
+    names = None if list_file is None else read_names(list_file)
+    if meta and names is None:
+        names = list(read_meta(meta))
+    return GroundTruth(folder, names, meta)
 
 
 def pair_folders(results: str | Path, truth: GroundTruth, protocol: Protocol, *,
@@ -87,11 +92,16 @@ def pair_folders(results: str | Path, truth: GroundTruth, protocol: Protocol, *,
     if not results.is_dir():
         raise FileNotFoundError(f'results {results} is not a folder; check the path')
     videos = find_videos(truth.folder, truth.names)
-    if not any(name.lower().endswith('.png') for _, _, files in os.walk(results, followlinks=True)
-               for name in files):
+    protocol.check_names(videos)
+    if not any(map(_pngs, folders_below(results))):
         raise InputError(f'results {results} holds no PNG; expected {results}/{min(videos)}/'
                          '<frame>.png, as tools/test.py --out writes them')
-    return [_pair(name, files, results, protocol, allow_missing)
+    there = {name: {path.stem: path for path in _pngs(results / name)} for name in videos}
+    if not any(there.values()):
+        raise FileNotFoundError(
+            f'results {results} and ground truth {truth.folder} have no video in common, expected '
+            f'{results / min(videos)}/*.png for example; give the folders that hold the videos')
+    return [_pair(name, files, there[name], results, protocol, allow_missing)
             for name, files in sorted(videos.items())]
 
 
@@ -107,33 +117,33 @@ def find_videos(folder: Path, names: Collection[str] | None = None) -> dict[str,
         InputError: There is no PNG.
     """
     if names is None:
-        found = {Path(path).relative_to(folder).as_posix(): _pngs(Path(path))
-                 for path, _, _ in os.walk(folder, followlinks=True)}
+        found = {path.relative_to(folder).as_posix(): _pngs(path)
+                 for path in folders_below(folder)}
         found = {name: files for name, files in found.items() if files}
     else:
         found = {name: _pngs(folder / name) for name in names}
         absent = [name for name, files in found.items() if not files]
         if absent:
-            raise FileNotFoundError(f'ground truth {folder / absent[0]} holds no PNG, but the list '
-                                    f'of videos names {absent[0]}; correct one of the two')
+            raise FileNotFoundError(f'ground truth {folder / absent[0]} holds no PNG, but its list '
+                                    f'of videos or meta.json names {absent[0]}; add it, or give '
+                                    'another --list')
     if not found:
         raise InputError(f'ground truth {folder} holds no PNG; expected <video>/<frame>.png in it')
     return found
 
 
-def _pair(name: str, files: list[Path], results: Path, protocol: Protocol,
+def _pair(name: str, files: list[Path], there: dict[str, Path], results: Path, protocol: Protocol,
           allow_missing: bool) -> VideoPair:
     frames = [path.stem for path in files]
-    there = {path.stem: path for path in _pngs(results / name)}
     if not there and not allow_missing:
         raise FileNotFoundError(
             f"results of video '{name}' are missing: expected {results / name}/*.png; predict it, "
             'leave it out with --list, or score it as empty with --allow-missing')
-    counted = [frames[position] for position in protocol.counted(frames)]
-    absent = [frame for frame in counted if frame not in there]
+    needed = [frames[position] for position in protocol.needed(name, frames)]
+    absent = [frame for frame in needed if frame not in there]
     if absent and not allow_missing:
         raise FileNotFoundError(
-            f'{results / name / absent[0]}.png is missing ({len(absent)} of {len(counted)} frames '
+            f'{results / name / absent[0]}.png is missing ({len(absent)} of {len(needed)} frames '
             'of this video that count are); predict every frame, or score them as empty with '
             '--allow-missing')
     pred = {position: there[frame] for position, frame in enumerate(frames) if frame in there}
@@ -146,26 +156,3 @@ def _pngs(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir()
              if path.suffix.lower() == '.png' and not path.name.startswith('.')]
     return sorted(found, key=natural_order)
-
-
-def _names(path: Path) -> list[str]:
-    if not path.is_file():
-        raise FileNotFoundError(f'list of videos {path} does not exist; check the path')
-    try:
-        lines = path.read_text('utf-8-sig').splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f'list of videos {path} is no text; write one name per line') from error
-    names = list(dict.fromkeys(_name(line.strip(), path) for line in lines if line.strip()))
-    if not names:
-        raise InputError(f'list of videos {path} is empty; write one name per line')
-    return names
-
-
-def _name(line: str, path: Path) -> str:
-    """Return the video of a line: its name, or the path of a frame as in DAVIS-2016's lists."""
-    frame = re.match(r'/\S*/([^/\s]+)/[^/\s]+\.jpg\b', line)
-    name = frame[1] if frame else posixpath.normpath(line)
-    if name.startswith(('/', '..')) or name == '.':
-        raise InputError(f'list of videos {path}: expected names of folders in the ground truth, '
-                         f"got '{line}'; write one name per line")
-    return name

@@ -15,18 +15,20 @@ Started = tuple[VideoPair, list[Future]]
 
 
 def evaluate_pairs(pairs: Iterable[VideoPair], protocol: Protocol, *,
-                   num_workers: int = 0) -> Report:
+                   num_workers: int = 0, start: str = 'spawn') -> Report:
     """Score videos and return their report.
 
     Args:
         pairs: The videos.
         protocol: What counts.
         num_workers: Processes; 0 works in this one. The report is bitwise the same.
+        start: How processes are made, see `multiprocessing.get_context`: 'fork' saves their
+            imports, but is only safe where no other thread runs.
 
     Raises:
         InputError: A file cannot be used under the protocol.
     """
-    with workers(num_workers) as executor:
+    with workers(num_workers, start) as executor:
         started: Iterable[Started] = (
             (pair, submit(executor, pair, protocol.counted(pair.frames), protocol.rules))
             for pair in pairs)

@@ -81,7 +81,7 @@ def write_page(report: Report, pairs: Sequence[VideoPair], path: str | Path, *,
             where there is none.
 
     Raises:
-        InputError: matplotlib is not installed, a file cannot be read or the page be written.
+        InputError: A file cannot be read or the page be written.
     """
     folder = None if frames is None else Path(frames)
     sections = [_head(report), _plots(report), _worst(report, pairs, folder), _table(report)]

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmvos.io import InputError
-
 from .attributes import TIMES, over_time
 from .report import Report
 from .scores import VideoScores
@@ -119,12 +117,9 @@ def _svg(draw: Callable[[Figure], None], height: float, title: str) -> str:
 @contextmanager
 def _matplotlib(style: Any) -> Iterator[Callable[[tuple[float, float]], Figure]]:
     """Yield a function that makes a figure; neither pyplot nor the user's settings are touched."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError('the page of an evaluation needs matplotlib, which is not installed; '
-                         'pip install matplotlib') from error
+    import matplotlib
+    from matplotlib.figure import Figure
+
     with matplotlib.rc_context(), warnings.catch_warnings():
         # A reader's font may have what matplotlib's lacks.
         warnings.filterwarnings('ignore', 'Glyph .* missing from font')

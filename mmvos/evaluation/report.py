@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,16 @@ class Report:
         rows: {video: {column: value}}, NaN where nothing counts.
 
     Raises:
-        InputError: Nothing counts in any video.
+        InputError: Nothing counts in any video, or two have one name.
     """
 
     def __init__(self, protocol: Protocol, videos: Iterable[VideoScores]) -> None:
         self.protocol = protocol
         self.videos = sorted(videos, key=lambda video: video.name)
+        names = [video.name for video in self.videos]
+        if twice := [a for a, b in pairwise(names) if a == b]:
+            raise InputError(f"two videos are called '{twice[0]}'; give each a name of its own")
+        protocol.check_names(names)
         if not any(video.objects for video in self.videos):
             raise InputError(
                 'expected an annotated object in at least one frame that counts, got '
@@ -46,9 +51,10 @@ class Report:
     def notes(self) -> list[str]:
         """What a reader of the table has to know."""
         notes = self.protocol.notes(self.videos)
-        missing = sum(len(video.missing) for video in self.videos)
-        if missing:
-            notes.append(f'{missing} frames without a prediction were scored as empty')
+        if missing := sum(len(video.missing) for video in self.videos):
+            notes.append(f'frames without a prediction, scored as empty: {missing}')
+        if left := sum(not video.objects for video in self.videos):
+            notes.append(f'videos without a frame that counts, left out of all means: {left}')
         return notes
 
     def table(self) -> str:
@@ -116,7 +122,8 @@ def write_json(content: dict[str, Any], path: str | Path) -> None:
 
 
 def _texts(row: dict[str, float], columns: Sequence[str]) -> list[str]:
-    return ['-' if math.isnan(row[column]) else f'{row[column]:.3f}' for column in columns]
+    return ['-' if math.isnan(row[column]) else f'{round(row[column], 3) + 0.:.3f}'
+            for column in columns]
 
 
 def _write(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:

@@ -43,7 +43,7 @@ class VideoScores:
     Attributes:
         name: As in the folders: 'dog', 'car/0003'.
         frames: Names of all annotated frames, in order of time.
-        objects: In order of ids; empty if no object has a frame that counts.
+        objects: In order of ids, those with a frame that counts.
         missing: Names of the frames without a prediction, scored as empty.
     """
 

@@ -2,14 +2,11 @@
 from __future__ import annotations
 
 import signal
-import sys
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from multiprocessing.context import BaseContext
 from typing import Any
 
 import cv2
@@ -57,8 +54,11 @@ class InThisProcess(Executor):
 
 
 @contextmanager
-def workers(count: int) -> Iterator[Executor]:
-    """Yield an executor of `count` processes; 0 works in this one. What waits is dropped."""
+def workers(count: int, start: str = 'spawn') -> Iterator[Executor]:
+    """Yield an executor of `count` processes; 0 works in this one. What waits is dropped.
+
+    `start` is how they are made, see `evaluate_pairs`.
+    """
     if count < 0:
         raise InputError(f'expected 0 or more worker processes, got {count}; correct --workers')
     if not count:
@@ -66,21 +66,18 @@ def workers(count: int) -> Iterator[Executor]:
         return
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # ends OpenCV's threads, of which a forked process would wait for ever
-    pool = ProcessPoolExecutor(count, _context(), _begin)
     try:
-        yield pool
+        with ProcessPoolExecutor(count, get_context(start), _begin) as pool:
+            try:
+                yield pool
+            finally:
+                pool.shutdown(cancel_futures=True)
     except BrokenExecutor as error:
-        raise InputError('the system ended a worker process, perhaps for its memory; take fewer '
-                         '--workers') from error
+        raise InputError(
+            'a worker process ended by itself: take fewer workers if the memory was full, and '
+            "begin a script of your own with if __name__ == '__main__':") from error
     finally:
-        pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(threads)
-
-
-def _context() -> BaseContext:
-    """Return how workers are made: forked, which saves their imports, where nothing else runs."""
-    alone = threading.active_count() == 1 and 'torch' not in sys.modules
-    return get_context('fork' if alone and sys.platform == 'linux' else 'spawn')
 
 
 def _begin() -> None:
@@ -109,7 +106,7 @@ def submit(executor: Executor, pair: VideoPair, counted: Iterable[int],
     parts = [positions[start:start + PART] for start in range(0, len(positions), PART)] or [[]]
     futures = []
     for number, part in enumerate(parts):
-        lead = parts[number - 1][-1:] if number and rules.stability else []
+        lead = (parts[number - 1][-1:] if number else before) if rules.stability else []
         needed = [*before, *lead, *part]
         futures.append(executor.submit(
             score_part, replace(pair, truth=pair.truth.part(needed), pred=pair.pred.part(needed)),
@@ -136,7 +133,6 @@ def score_part(pair: VideoPair, before: list[int], lead: list[int], part: list[i
     for position in before:
         gt = _read(pair.truth, position, rules)
         scores[position] = score_frame(gt, np.zeros_like(gt), void=rules.void)
-        last = _contours(gt) if rules.stability else {}
     for position in lead:
         last = _contours(read_pair(pair, position, rules)[1])
     for position in part:
@@ -160,10 +156,7 @@ def read_pair(pair: VideoPair, position: int, rules: Rules) -> tuple[LabelMap, L
     gt = _read(pair.truth, position, rules)
     if not pair.pred.has(position):
         return gt, np.zeros_like(gt)
-    pred = pair.pred.read(position)
-    if rules.merge:
-        _refuse_soft(pred, pair.pred.where(position))
-        pred = (pred > 0).astype(np.uint8)
+    pred = _read(pair.pred, position, rules)
     if pred.shape != gt.shape:
         raise InputError(
             f'{pair.pred.where(position)} is {pred.shape[1]}x{pred.shape[0]} (width x height), '
@@ -174,15 +167,18 @@ def read_pair(pair: VideoPair, position: int, rules: Rules) -> tuple[LabelMap, L
 
 def _read(labels: Labels, position: int, rules: Rules) -> LabelMap:
     ids = labels.read(position)
-    return (ids > 0).astype(np.uint8) if rules.merge else ids
+    if not rules.merge:
+        return ids
+    _refuse_soft(ids, labels.where(position))
+    return (ids > 0).astype(np.uint8)
 
 
-def _refuse_soft(pred: LabelMap, where: str) -> None:
+def _refuse_soft(ids: LabelMap, where: str) -> None:
     """Refuse a map of probabilities, or one with smooth edges, where all that is not 0 counts."""
-    if pred.max() <= MAX_IDS:
+    if ids.max() <= MAX_IDS:
         return
-    shades = len(np.setdiff1d(present_values(pred), (0, 255)))
-    if shades > MAX_IDS or (shades and pred.max() == 255):
+    shades = len(np.setdiff1d(present_values(ids), (0, 255)))
+    if shades > MAX_IDS or (shades and ids.max() == 255):
         raise InputError(f'{where} has {shades} values between 0 and 255, as a map of '
                          'probabilities or with smooth edges; save a mask of 0 and 255')
 

@@ -3,7 +3,15 @@
 from .background import InBackground
 from .colours import map_colours, palette, parse_palette, voc_colour
 from .errors import InputError
-from .files import atomic_path, atomic_write, make_dir, natural_order, write_error
+from .files import (
+    atomic_path,
+    atomic_write,
+    folders_below,
+    make_dir,
+    natural_order,
+    read_names,
+    write_error,
+)
 from .images import IMAGE_SUFFIXES, image_size, read_image
 from .masks import as_labels, decode_mask, encode_mask, fit_mask, read_ids, read_mask
 from .video import VIDEO_SUFFIXES, VideoReader, VideoWriter
@@ -21,6 +29,7 @@ __all__ = [
     'decode_mask',
     'encode_mask',
     'fit_mask',
+    'folders_below',
     'image_size',
     'make_dir',
     'map_colours',
@@ -30,6 +39,7 @@ __all__ = [
     'read_ids',
     'read_image',
     'read_mask',
+    'read_names',
     'voc_colour',
     'write_error',
 ]

@@ -1,6 +1,7 @@
 """How every command of mmvos ends when the user made a mistake."""
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -11,6 +12,11 @@ def exit_with_message(main: Callable[[], None]) -> None:
     """Run a command; a user's mistake becomes one line on stderr and exit status 2."""
     try:
         main()
+        sys.stdout.flush()  # here, not while the interpreter ends
+    except BrokenPipeError:
+        # nobody reads on: end as programs do that are told so by a signal
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + 13)
     except (ValueError, OSError) as error:
         print(f'error: {_one_line(error)}', file=sys.stderr)
         sys.exit(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import re
 import secrets
 from collections.abc import Iterator
@@ -99,3 +100,47 @@ def natural_order(path: Path) -> list[tuple[int, int, str]]:
     """Return a sort key for names in which runs of digits count as numbers."""
     parts = re.split(r'(\d+)', path.name)
     return [(0, int(part), '') if part.isdecimal() else (1, 0, part.lower()) for part in parts]
+
+
+def folders_below(root: Path) -> Iterator[Path]:
+    """Yield a folder and all below it, through links too, but not in circles."""
+    for folder, names, _ in os.walk(root, followlinks=True):
+        here = Path(os.path.realpath(folder))
+        names[:] = sorted(
+            name for name in names
+            if not here.is_relative_to(os.path.realpath(os.path.join(folder, name)))
+        )
+        yield Path(folder)
+
+
+def read_names(path: str | Path) -> list[str]:
+    """Return the names of videos in a text file, one per line, each once.
+
+    A line may be the path of a frame, as in DAVIS-2016's lists: then it names the frame's folder.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        InputError: It is no text, names nothing, or something outside of the dataset.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text('utf-8-sig').splitlines()
+    except OSError as error:
+        raise FileNotFoundError(f'list of videos {path} cannot be read: {error.strerror}; '
+                                'check the path') from error
+    except UnicodeDecodeError as error:
+        raise InputError(f'list of videos {path} is no text; write one name per line') from error
+    names = list(dict.fromkeys(_name(line.strip(), path) for line in lines if line.strip()))
+    if not names:
+        raise InputError(f'list of videos {path} is empty; write one name per line')
+    return names
+
+
+def _name(line: str, path: Path) -> str:
+    """Return the video of a line: its name, or the path of a frame as in DAVIS-2016's lists."""
+    frame = re.match(r'/\S*/([^/\s]+)/[^/\s]+\.jpg\b', line)
+    name = frame[1] if frame else posixpath.normpath(line)
+    if name.startswith(('/', '..')) or name == '.':
+        raise InputError(f'list of videos {path}: expected names of folders in the ground truth, '
+                         f"got '{line}'; write one name per line")
+    return name

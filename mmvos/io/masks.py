@@ -15,7 +15,7 @@ from .colours import Colour, filled_values, hex_colour, main_colours, map_colour
 from .colours import palette as davis_palette
 from .errors import InputError
 from .images import open_image
-from .png import Damaged, decode_labels
+from .png import Damaged, decode_labels, few_grey_levels
 
 #: Largest difference of a side, in pixels, that is repaired and not refused.
 SIZE_TOLERANCE = 2
@@ -71,14 +71,19 @@ def read_ids(source: str | Path | bytes, where: str) -> np.ndarray:
 
     Raises:
         FileNotFoundError: There is no such file.
-        InputError: It is damaged, no image, a JPEG, a colour image, or has values above 255.
+        InputError: It is damaged, no image, a JPEG, a colour image, grey of 2 or 4 bits, or has
+            values above 255.
     """
     try:
-        labels = decode_labels(_bytes_of(source))
+        data = _bytes_of(source)
+        labels = decode_labels(data)
     except Damaged as error:
         raise InputError(f'{where} is damaged (wrong checksum); copy or export it again') from error
     if labels is not None:
         return labels
+    if few_grey_levels(data):
+        raise InputError(f'{where} is a grey image of 2 or 4 bits, whose values image libraries '
+                         'change; save it with 8 bits or with a palette')
     with open_image(source, where) as image:
         values = np.array(_without_colours(image, where, _repair_hint))
     if values.dtype in (np.uint8, bool):

@@ -56,6 +56,12 @@ def decode_labels(data: bytes) -> np.ndarray | None:
     return labels if filters[0] == _NONE else _sum_rows(labels)
 
 
+def few_grey_levels(data: bytes) -> bool:
+    """Whether this is a grey PNG of 2 or 4 bits, whose values image libraries spread to 0-255."""
+    return data.startswith(_SIGNATURE) and data[12:16] == b'IHDR' and data[24:26] in (
+        bytes([2, _GREY]), bytes([4, _GREY]))
+
+
 def _chunks(data: bytes) -> dict[bytes, bytes]:
     """Return {type: content} of an intact PNG, of several chunks of a type joined."""
     if not data.startswith(_SIGNATURE):

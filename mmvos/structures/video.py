@@ -16,7 +16,6 @@ from mmvos.io import (
     InputError,
     VideoReader,
     as_labels,
-    fit_mask,
     image_size,
     natural_order,
     read_ids,
@@ -237,11 +236,11 @@ class MaskFiles(MaskSource):
         paths: {frame index: file}.
         size: (H, W) of the frames, see `read_mask`.
         merge: Make every object one object, id 1, as DAVIS-2016 asks.
-        void: 255 stays 255, also beside 0 only: it marks pixels that do not count.
+        raw: As stored, for scoring: 255 stays 255, also beside 0 only, and no size is changed.
         palette: {(r, g, b): id} for masks that are colour images, see `parse_palette`.
 
     Raises:
-        ValueError: `void` and one of `merge` and `palette` are given.
+        ValueError: `raw` and one of `size`, `merge` and `palette` are given.
     """
 
     def __init__(
@@ -250,15 +249,15 @@ class MaskFiles(MaskSource):
         size: tuple[int, int] | None = None,
         *,
         merge: bool = False,
-        void: bool = False,
+        raw: bool = False,
         palette: dict[tuple[int, int, int], int] | None = None,
     ) -> None:
-        if void and (merge or palette):
-            raise ValueError('void needs masks of ids: leave out merge and palette')
+        if raw and (size or merge or palette):
+            raise ValueError('raw is for masks as they are stored: leave out size, merge, palette')
         self.paths = {int(index): str(paths[index]) for index in sorted(paths)}
         self.size = size
         self.merge = merge
-        self.void = void
+        self.raw = raw
         self.palette = palette
 
     @property
@@ -269,9 +268,8 @@ class MaskFiles(MaskSource):
     def read(self, index: int) -> np.ndarray:
         """Return the label map of frame ``index`` as (H, W) uint8 ids, 0 background."""
         path = self.paths[index]
-        if self.void:
-            labels = read_ids(path, f'mask {path}')
-            return labels if self.size is None else fit_mask(labels, self.size, f'mask {path}')
+        if self.raw:
+            return read_ids(path, f'mask {path}')
         labels = read_mask(path, self.size, self.palette)
         return (labels > 0).astype(np.uint8) if self.merge else labels
 

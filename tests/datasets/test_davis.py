@@ -94,7 +94,7 @@ def test_absent_first_mask_is_named(root):
 
 def test_empty_list_and_unknown_year(root):
     (root / 'ImageSets/2016/val.txt').write_text('\n')
-    with pytest.raises(InputError, match='names no video'):
+    with pytest.raises(InputError, match='is empty; write one name'):
         DAVIS(str(root), '2016')
     with pytest.raises(ValueError, match="'2018'"):
         DAVIS(str(root), '2018')

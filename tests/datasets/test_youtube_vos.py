@@ -185,7 +185,7 @@ def test_chosen_videos(three):
 @pytest.mark.parametrize(('videos', 'told'), [
     (['c', 'd', 'e'], r"videos names 'd' \(and 1 more\), which .*meta\.json does not list"),
     ([], 'videos names no video'), ('names.txt', r"names\.txt names 'x', which"),
-    ('empty.txt', r'empty\.txt names no video')])
+    ('empty.txt', r'empty\.txt is empty; write one name')])
 def test_wrong_choice_is_one_line(three, monkeypatch, videos, told):
     monkeypatch.chdir(three)
     (three / 'names.txt').write_text('b\nx\n')
@@ -196,5 +196,5 @@ def test_wrong_choice_is_one_line(three, monkeypatch, videos, told):
 
 
 def test_absent_file_of_names(three):
-    with pytest.raises(FileNotFoundError, match="videos='b' is no file; .* or a list of names"):
+    with pytest.raises(FileNotFoundError, match='list of videos b cannot be read'):
         YouTubeVOS(str(three), videos='b')

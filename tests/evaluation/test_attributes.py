@@ -85,17 +85,12 @@ def test_number_of_objects_averages_objects():
 def test_nothing_is_no_row_and_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        for videos in ([], [video('a')], [video('a', scores([]))]):
+        for videos in ([], [video('a')]):
             assert attributes(videos) == {'time': [], 'size': [], 'number': []}
             assert 'mean over' in attributes_table(attributes(videos))
         hidden = attributes([video('a', scores([1., 1.], share=0))])
     assert hidden['size'] == []
     assert hidden['number'][0].j == 1
-
-
-def test_objects_without_frames_do_not_count():
-    found = by_number([video('a', scores([0.5]), scores([], label=2))])
-    assert rows(found) == [('1', 0.5, 0.25, 1)]
 
 
 def random_videos():

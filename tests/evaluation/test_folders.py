@@ -1,5 +1,6 @@
 """Which files are compared, and what is said of those that cannot be."""
 import io
+import json
 import math
 
 import numpy as np
@@ -98,12 +99,12 @@ def test_lists_of_videos(root, text, expected):
 
 def test_list_with_an_unknown_name(root):
     (root / 'list.txt').write_text('dog\nmouse\n')
-    with pytest.raises(FileNotFoundError, match=r'truth/mouse holds no PNG, but the list .* mouse'):
+    with pytest.raises(FileNotFoundError, match='truth/mouse holds no PNG, but its list .* mouse;'):
         evaluate(root, list_file=root / 'list.txt')
 
 
 @pytest.mark.parametrize(('text', 'told'), [
-    (None, 'list.txt does not exist; '), (b' \n', 'list.txt is empty; '),
+    (None, 'list.txt cannot be read: No such file'), (b' \n', 'list.txt is empty; '),
     (b'\x89PNG', 'list.txt is no text; '), (b'../dog', r"expected names .*, got '../dog'; write"),
     (b'/data/dog', 'expected names of folders'), (b'.', 'expected names of folders')])
 def test_list_that_is_no_list(root, text, told):
@@ -124,12 +125,13 @@ def test_root_of_a_dataset(tmp_path, protocol):
     if not cls.layout[1]:
         return
     beside.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text('dog\n')
+    beside.write_text('dog\n' if beside.suffix == '.txt' else json.dumps({'videos': {
+        'dog': {'objects': {'1': {'frames': ['00000']}}}}}))
     found = find_ground_truth(tmp_path, cls)
     assert found.folder == folder
     assert find_ground_truth(folder, cls).names is None  # the annotations alone: all of them
     if beside.suffix == '.json':
-        assert (found.names, found.meta) == (None, beside)
+        assert (found.names, found.meta) == (['dog'], beside)
     else:
         assert (found.names, found.meta) == (['dog'], None)
         (tmp_path / 'other.txt').write_text('ant\n')
@@ -230,6 +232,40 @@ def test_folders_without_pngs(root):
         find_videos(root / 'truth')
 
 
+@pytest.mark.parametrize('allow_missing', [False, True])
+def test_folders_of_other_videos(root, allow_missing):
+    (root / 'truth').rename(root / 'Annotations')
+    (root / 'truth').mkdir()
+    (root / 'Annotations').rename(root / 'truth/Annotations')
+    with pytest.raises(FileNotFoundError, match=r'results .*/results and ground truth .*/truth '
+                                                r'have no video in common, expected .*/results/Anno'
+                                                r'tations/ant/\*.png'):
+        evaluate(root, allow_missing=allow_missing)
+
+
+def test_root_of_a_dataset_that_the_protocol_does_not_know(root):
+    (root / 'truth/JPEGImages').mkdir()
+    for protocol in ('folder', 'lvos', 'davis2017'):
+        with pytest.raises(FileNotFoundError, match=f'truth is the root .* protocol {protocol}; g'):
+            find_ground_truth(root / 'truth', find_protocol(protocol))
+
+
+def test_root_of_davis_without_the_list_of_its_year(root):
+    (root / 'truth').rename(root / '480p')
+    (root / 'Annotations').mkdir()
+    (root / '480p').rename(root / 'Annotations/480p')
+    cls = find_protocol('davis2017')
+    assert find_ground_truth(root, cls).names is None  # only annotations: all of them
+    (root / 'ImageSets/2016').mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r'ImageSets/2017/val.txt does not exist.*--list'):
+        find_ground_truth(root, cls)
+
+
+def test_links_that_go_round_in_circles(root):
+    (root / 'truth/loop').symlink_to(root / 'truth')
+    assert list(evaluate(root).rows) == ['ant', 'car/0003', 'dog']
+
+
 def test_missing_video(root):
     for path in (root / 'results/dog').iterdir():
         path.unlink()
@@ -279,10 +315,10 @@ def test_allow_missing_scores_empty_masks_and_counts_them(root):
     assert found.rows['ant']['J&F'] == 0
     assert [item.j.tolist() for item in found.videos[2].objects] == [[0, 1, 0]] * 2
     assert found.summary['J'] == pytest.approx((0 + 1 + 1 / 3) / 3, abs=1e-12)
-    assert found.table().splitlines()[-1] == 'note: 5 frames without a prediction were scored ' \
-                                             'as empty'
+    assert found.table().splitlines()[-1] == 'note: frames without a prediction, scored ' \
+                                             'as empty: 5'
     everything = evaluate(root, 'folder', allow_missing=True)
-    assert 'note: 8 frames without' in everything.table()
+    assert 'note: frames without a prediction, scored as empty: 8' in everything.table()
 
 
 def test_video_of_which_no_frame_counts_is_listed_and_left_out(root):
@@ -292,6 +328,7 @@ def test_video_of_which_no_frame_counts_is_listed_and_left_out(root):
     assert math.isnan(found.rows['two']['J&F'])
     row = next(line for line in found.table().splitlines() if '| two' in line)
     assert [cell.strip() for cell in row.split('|')[2:-1]] == ['0', *['-'] * 7]
+    assert 'note: videos without a frame that counts, left out of all means: 1' in found.table()
     assert found.summary['J&F'] == 1
 
 

@@ -262,6 +262,25 @@ def test_stability_is_a_column_when_asked_for():
     assert len(item.t) == len(item.frames)
 
 
+@pytest.mark.parametrize('protocol', ['davis2016-unsupervised', 'davis2017', 'folder'])
+def test_stability_compares_predictions_only(protocol):
+    """A prediction that never changes has T = 0 from its second frame on, whatever the truth."""
+    gt = blobs(6, 3, (0, 1))
+    still = np.stack([bars(1, (1,))[0]] * 6)
+    item = report(protocol, (gt, still), stability=True).videos[0].objects[0]
+    at_start = int(item.frames[0] == 0)
+    assert np.isnan(item.t[:at_start]).all()
+    assert item.t[at_start:].tolist() == [0] * (len(item.t) - at_start)
+
+
+def test_official_compat_looks_at_the_first_frame_alone():
+    gt = bars(6)
+    gt[0] = 0
+    with pytest.raises(InputError, match='at least one frame that counts'):
+        report('davis2017', (gt, bars(6)), official_compat=True)
+    assert report('davis2017', (gt, bars(6))).summary['J'] == 1
+
+
 def test_unknown_protocol():
     with pytest.raises(InputError, match=r"'davis17' is unknown; did you mean davis2017\? there are"
                                          ' davis2016, .*mamp-inloop'):

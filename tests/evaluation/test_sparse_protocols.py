@@ -1,12 +1,13 @@
 """YouTube-VOS, LVOS, FBMS, YouTube-Objects, folders, MAMP. Oracles: numbers by hand, measures."""
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from toy_videos import COLUMNS, bars, check, means, measures, report
+from toy_videos import COLUMNS, as_pair, bars, check, means, measures, report
 
-from mmvos.evaluation import build_protocol
+from mmvos.evaluation import build_protocol, evaluate_pairs
 from mmvos.io import InputError
 
 
@@ -83,14 +84,20 @@ def test_youtube_vos_without_meta_counts_annotated_frames_after_each_objects_fir
 
 def test_youtube_vos_meta_that_does_not_fit(meta):
     with pytest.raises(InputError, match="object 3 of video 'b' is not in meta.json"):
-        report('youtube-vos', (bars(4, (1, 3)), bars(4, (1, 3)), 'b'), meta=meta)
+        report('youtube-vos', (bars(10, (1, 2, 3)), bars(10, (1, 2, 3)), 'b'), meta=meta)
+    with pytest.raises(InputError, match="of video 'b' lacks frame 00004, which .* not public"):
+        report('youtube-vos', (bars(4), bars(4), 'b'), meta=meta)
+    with pytest.raises(InputError, match="of video 'b' lacks object 2, which meta.json lists"):
+        report('youtube-vos', (bars(10, (1,)), bars(10, (1,)), 'b'), meta=meta)
+    with pytest.raises(InputError, match=r"unseen should be .* got 'cat'; write \['cat'\]"):
+        build_protocol('youtube-vos', meta=meta, unseen='cat')
     with pytest.raises(InputError, match="object 1 of video 'c' is not in meta.json"):
         report('youtube-vos', (bars(4), bars(4), 'c'), meta=meta)
     with pytest.raises(InputError, match=r"unseen categories \['ape'\]; it has .*'cat'"):
         build_protocol('youtube-vos', meta=meta, unseen=['ape', 'cat'])
-    with pytest.raises(InputError, match='give --meta'):
+    with pytest.raises(InputError, match='give the folder of the split, or --meta'):
         build_protocol('youtube-vos', unseen=['cat'])
-    with pytest.raises(InputError, match="protocol davis2017: .*'meta'; correct its options"):
+    with pytest.raises(InputError, match="davis2017: .*'meta'; its options are offi"):
         build_protocol('davis2017', meta=meta)
 
 
@@ -128,6 +135,14 @@ def test_lvos_goes_by_the_numbers_of_the_frames():
     assert protocol.counted([f'{number:08d}' for number in range(1, 14)]) == [0, 5, 10]
     assert protocol.counted(['00000003', '00000005', '00000008', '00000013']) == [0, 2, 3]
     assert protocol.counted([f'frame{number}' for number in range(12)]) == [0, 5, 10]
+
+
+def test_lvos_refuses_extra_ids_where_it_reads_every_frame():
+    gt, pred = bars(4), bars(4, (1, 2, 3))
+    frames = ['00000001', '00000006', '00000011', '00000016']
+    pair = as_pair(gt, pred)
+    with pytest.raises(InputError, match=r'has ids \[3\], .* has \[1, 2\]'):
+        evaluate_pairs([replace(pair, frames=frames)], build_protocol('lvos'))
 
 
 def test_lvos_of_seen_and_unseen_videos():
@@ -198,6 +213,19 @@ def test_soft_masks_are_refused_where_all_that_is_not_0_counts(protocol, soft):
     """Otherwise the faintest grey would be foreground."""
     with pytest.raises(InputError, match='values between 0 and 255.*save a mask of 0 and 255'):
         report(protocol, (bars(3), np.stack([soft] * 3)))
+
+
+def test_soft_truth_is_refused_too():
+    soft = np.tile(np.clip(np.arange(60) * 60 - 900, 0, 255).astype(np.uint8), (40, 1))
+    with pytest.raises(InputError, match='values between 0 and 255'):
+        report('foreground', (np.stack([soft] * 3), bars(3)))
+
+
+def test_youtube_vos_needs_predictions_of_the_listed_frames_only(meta):
+    protocol = build_protocol('youtube-vos', meta=meta)
+    frames = [f'{t:05d}' for t in range(10)]
+    assert protocol.needed('a', frames) == [2, 4, 5, 6, 7, 8, 9]  # not 1 and 3; 0 gives object 1
+    assert list(build_protocol('youtube-vos').needed('a', frames)) == [*range(1, 10)]
 
 
 def test_many_ids_are_no_soft_mask():

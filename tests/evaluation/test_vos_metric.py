@@ -155,7 +155,7 @@ def test_void_alone_on_a_frame_is_void_in_the_loop_too(tmp_path):
     for t, path in paths.items():
         path.write_bytes(encode_mask(gt[t]))
     metric = VOSMetric('davis2017', num_workers=0)
-    item = {**sample('clip', pred, gt).to_dict(), 'truth': MaskFiles(paths, SIZE, void=True)}
+    item = {**sample('clip', pred, gt).to_dict(), 'truth': MaskFiles(paths, raw=True)}
     assert evaluate_pairs([vos.as_pair(item)], metric.protocol).summary['J'] == 1
 
 
@@ -174,16 +174,28 @@ def test_threads_change_nothing(log):
 
 def test_rows_are_sorted_and_videos_without_counted_frames_listed(log):
     still = ('two_frames', maps(2, (1,)), maps(2, (1,)))
-    twin = ('c', maps(5, (1,)), maps(5, (1,)))
+    twin = ('c_', maps(5, (1,)), maps(5, (1,)))
     evaluate(VOSMetric('davis2017', num_workers=0), [*VIDEOS, still, twin])
     cells = [[cell.strip() for cell in line.split('|')[1:-1]]
              for line in log.texts[-1].splitlines() if line.startswith('|')]
     assert cells[0] == ['video', 'objects', 'J&F', 'J', 'J-recall', 'J-decay', 'F', 'F-recall',
                         'F-decay']
-    assert [row[:2] for row in cells[1:]] == [['a', '2'], ['b', '3'], ['c', '1'], ['c', '1'],
+    assert [row[:2] for row in cells[1:]] == [['a', '2'], ['b', '3'], ['c', '1'], ['c_', '1'],
                                               ['two_frames', '0'], ['all', '7']]
     assert cells[5][2:] == ['-'] * 7
     assert cells[4][2:] == ['1.000', '1.000', '1.000', '0.000', '1.000', '1.000', '0.000']
+
+
+def test_two_videos_of_one_name_are_refused():
+    with pytest.raises(InputError, match="two videos are called 'c'"):
+        evaluate(VOSMetric('davis2017', num_workers=0), [*VIDEOS, VIDEOS[1]])
+
+
+def test_the_metric_works_again_after_a_mistake():
+    metric = VOSMetric('davis2017', num_workers=0)
+    with pytest.raises(InputError, match='at least one frame that counts'):
+        evaluate(metric, [('d', maps(2, (1,)), maps(2, (1,)))])
+    assert evaluate(metric) == evaluate(VOSMetric('davis2017', num_workers=0))
 
 
 def test_annotation_of_some_frames(log):
@@ -206,12 +218,17 @@ def test_protocols_options_are_not_changed():
     assert protocol == dict(type='davis2017', official_compat=True)
     with pytest.raises(InputError, match='did you mean davis2017'):
         VOSMetric('davis207')
+    for wrong in (None, dict(name='davis2017')):
+        with pytest.raises(InputError, match='expected a name or dict'):
+            VOSMetric(wrong)
 
 
 def test_nothing_to_compare():
     metric = VOSMetric('davis2017', num_workers=0)
     with pytest.raises(ValueError, match="'b': expected annotations"):
         metric.process(None, [dict(video_name='b', pred_masks=[], truth=None)])
+    with pytest.raises(ValueError, match="'b': expected annotations"):
+        metric.process(None, [dict(video_name='b', pred_masks=[], truth=MaskArrays({}))])
     with pytest.raises(ValueError, match=r"'b': .* got 4 masks and an annotation of frame 4"):
         metric.process(None, [sample('b', maps(4, (1,)), maps(5, (1,))).to_dict()])
     with pytest.raises(ValueError, match='at least one frame that counts, got 1 videos'):

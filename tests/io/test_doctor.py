@@ -320,7 +320,7 @@ def test_masks_that_are_empty_are_of_every_kind(root):
     assert set(check(root)) == {'black-and-white'}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(['L', 'P', 'LA', 'RGB', '1', 'I;16']),
        st.sampled_from([(0, 1, 2), (0, 255), (0, 1, 255), (0,), (0, 300), tuple(range(256))]))
 def test_reading_refuses_exactly_what_is_an_error(tmp_path_factory, seed, mode, values):
@@ -445,6 +445,22 @@ def test_sizes_are_repaired_as_reading_does(root, tmp_path, change, expected):
     assert np.array_equal(labels['00002.png'], expected(LABELS[2]))
     with pytest.warns(UserWarning, match='cropped or extended'):
         assert np.array_equal(labels['00002.png'], read_mask(path, (32, 40)))
+
+
+def test_the_mask_of_a_broken_frame_gets_the_usual_size(root, tmp_path):
+    _narrow(root)
+    _cut_frame(root)
+    findings = check(root)['mask-size']
+    assert [finding.fixable for finding in findings] == [True]
+    labels, _, left = repair(root, tmp_path / 'out')
+    assert labels['00002.png'].shape == LABELS[2].shape
+    assert set(left) == {'unreadable-frame'}
+
+
+def test_links_that_lead_nowhere_are_left_out(root, tmp_path):
+    os.symlink(tmp_path / 'gone', root / 'bear/dangling')
+    assert repair(root, tmp_path / 'out')[2] == {}
+    assert not (tmp_path / 'out/bear/dangling').is_symlink()
 
 
 def read_bytes(folder):

@@ -141,7 +141,7 @@ def test_unknown_layout_says_what_was_looked_for(tmp_path):
     with pytest.raises(InputError, match=r'JPEGImages/ and Annotations/.*masks/<video>') as error:
         find_layout(tmp_path)
     assert '\n' not in str(error.value)
-    with pytest.raises(FileNotFoundError, match='does not exist'):
+    with pytest.raises(FileNotFoundError, match='is not a folder'):
         find_layout(tmp_path / 'nowhere')
 
 

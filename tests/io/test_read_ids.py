@@ -1,6 +1,8 @@
 """Oracle: the arrays that Pillow wrote; `read_mask`, which interprets them, is tested beside."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -38,6 +40,26 @@ def test_one_bit_gives_zero_and_one():
     got = read_ids(png(Image.fromarray(TWO > 0)), 'a')
     assert got.dtype == np.uint8
     assert np.array_equal(got, TWO // 255)
+
+
+@pytest.mark.parametrize('depth', [2, 4])
+@pytest.mark.parametrize('colour', [0, 3])
+def test_few_bits_are_ids_in_a_palette_and_refused_as_grey(depth, colour):
+    """Pillow would make 85 or 17 of a grey 1."""
+    def chunk(kind, content):
+        return struct.pack('>I', len(content)) + kind + content + struct.pack(
+            '>I', zlib.crc32(kind + content))
+    row = bytes([0, int(''.join(f'{value:0{depth}b}' for value in range(8 // depth)), 2)])
+    data = b''.join([
+        b'\x89PNG\r\n\x1a\n', chunk(b'IHDR', struct.pack('>IIBBBBB', 8 // depth, 1, depth, colour,
+                                                         0, 0, 0)),
+        chunk(b'PLTE', bytes(3 * 2**depth)) if colour == 3 else b'', chunk(b'IDAT', zlib.compress(
+            row)), chunk(b'IEND', b'')])
+    if colour == 3:
+        assert read_ids(data, 'a').tolist() == [[*range(8 // depth)]]
+    else:
+        with pytest.raises(InputError, match='mask a is a grey image of 2 or 4 bits, .*8 bits'):
+            read_ids(data, 'mask a')
 
 
 def test_sixteen_bits_and_opaque_alpha():

@@ -126,7 +126,7 @@ def test_json(run, data):
 
 
 @pytest.mark.parametrize(('args', 'told'), [
-    (['nowhere'], 'folder nowhere does not exist'), (['empty'], 'JPEGImages/ and Annotations/'),
+    (['nowhere'], 'nowhere is not a folder'), (['empty'], 'JPEGImages/ and Annotations/'),
     (['data', '--fix', 'data/out'], 'inside'), (['data', '--fix', 'data'], 'inside'),
     (['data', '--fix', '.'], 'exists'), (['data', '--json', 'data'], 'is a folder')])
 def test_wrong_usage_is_one_line_and_status_2(run, data, args, told):

@@ -33,6 +33,7 @@ from mmvos.evaluation.protocols import DAVIS2016
 from mmvos.io import InputError, encode_mask
 from mmvos.io.command_line import exit_with_message
 
+START = 'fork' if sys.platform == 'linux' else 'spawn'  # as evaluate.py
 EVALUATE = Path(__file__).with_name('evaluate.py')
 PLAIN, PEER, OURS, COMMAND = 'plain, 1 process', 'vos-benchmark', 'mmvos', 'mmvos, command line'
 ALONE, SCORED = 'prediction alone', 'with evaluation'
@@ -119,7 +120,7 @@ def compare(results: str, ground_truth: str, workers: int, repeat: int) -> None:
         seconds, found = interleaved({
             PLAIN: lambda: run_plain(pairs),
             PEER: lambda: peer([truth], [masks], num_processes=workers, verbose=False),
-            OURS: lambda: evaluate_pairs(pairs, protocol, num_workers=workers),
+            OURS: lambda: evaluate_pairs(pairs, protocol, num_workers=workers, start=START),
             COMMAND: lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL),
         }, repeat)
     print(f'{workers} processes unless said otherwise')
@@ -175,7 +176,7 @@ def peak_mib(folder: Path, workers: int, protocol: str, size: tuple[int, int], o
     maps = draw(folder, size, objects, 0), draw(folder, size, proposals, 1)
     files = (LabelFiles({t: paths[t % DRAWN] for t in range(frames)}) for paths in maps)
     evaluate_pairs([VideoPair('video', [f'{t:05d}' for t in range(frames)], *files)],
-                   build_protocol(protocol), num_workers=workers)
+                   build_protocol(protocol), num_workers=workers, start=START)
     own, worker = (resource.getrusage(who).ru_maxrss / 1024
                    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own, worker
@@ -210,10 +211,10 @@ def measure_loop(config: str, checkpoint: str | None, options: dict | None,
     seconds, found = interleaved({
         ALONE: lambda: run_loop(model, videos, None),
         SCORED: lambda: run_loop(model, videos, METRICS.build(cfg.test_evaluator))}, repeat)
-    metric, began = METRICS.build({**cfg.test_evaluator, 'num_workers': 0}), time.thread_time()
+    metric, began = METRICS.build({**cfg.test_evaluator, 'num_workers': 0}), time.process_time()
     metric.process(None, found[ALONE])
     metric.evaluate(len(videos))
-    spent, alone = time.thread_time() - began, min(seconds[ALONE])
+    spent, alone = time.process_time() - began, min(seconds[ALONE])
     print_seconds(seconds, sum(len(video) for video in videos.videos), ALONE)
     print(f'evaluation adds {min(seconds[SCORED]) / alone - 1:+.2%}; its own CPU time, '
           f'{spent:.3f} s, is {spent / alone:.2%} of the prediction')

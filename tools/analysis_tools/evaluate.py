@@ -1,5 +1,6 @@
 """Score results: python tools/analysis_tools/evaluate.py RESULTS GROUND_TRUTH --protocol NAME."""
 import argparse
+import sys
 from pathlib import Path
 
 from mmvos.evaluation.attributes import attributes, attributes_table
@@ -13,6 +14,8 @@ from mmvos.evaluation.report import Report, write_json
 from mmvos.io import InputError
 from mmvos.io.command_line import exit_with_message
 
+# This process runs nothing else, so that a fork is safe where systems have it.
+START = 'fork' if sys.platform == 'linux' else 'spawn'
 EPILOG = 'protocols:\n' + '\n'.join(f'  {name:23} {cls.counts}' for name, cls in PROTOCOLS.items())
 
 
@@ -23,7 +26,7 @@ def parse_args() -> argparse.Namespace:
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('results', nargs='?', help='folder of the predicted masks')
     parser.add_argument('ground_truth',
-                        help="folder of the annotations, or the root of DAVIS or YouTube-VOS")
+                        help="folder of the annotations, or the root of the protocol's dataset")
     parser.add_argument('--protocol', required=True, metavar='NAME', help='see below')
     parser.add_argument('--compare', nargs=2, metavar=('A', 'B'),
                         help='compare two folders of results, in the place of RESULTS')
@@ -52,18 +55,24 @@ def main() -> None:
         raise InputError('expected RESULTS GROUND_TRUTH, or --compare A B GROUND_TRUTH')
     if args.compare and (args.csv or args.html):
         raise InputError('--csv and --html describe one folder of results: leave out --compare')
+    if args.frames and not args.html:
+        raise InputError('--frames is for the page: add --html FILE, or leave it out')
     if args.frames and not Path(args.frames).is_dir():
         raise FileNotFoundError(f'--frames {args.frames} is not a folder; check the path')
     truth = find_ground_truth(args.ground_truth, find_protocol(args.protocol), args.list)
     protocol = build_protocol(args.protocol, **options(args, truth))
     scored = [score(results, truth, protocol, args) for results in args.compare or [args.results]]
+    # files first: what is printed may go to a pipe that nobody reads to its end
     if args.compare:
         comparison = compare(scored[0][0], scored[1][0], tuple(args.compare))
-        print(comparison.table())
         if args.json:
             write_json(comparison.as_dict(), args.json)
     else:
         write(*scored[0], truth, args)
+    for results, (report, _) in zip(args.compare or [args.results], scored, strict=True):
+        print(f'{results}\n{report.table()}\n\n{attributes_table(attributes(report.videos))}')
+    if args.compare:
+        print(comparison.table())
 
 
 def write(report: Report, pairs: list[VideoPair], truth: GroundTruth,
@@ -75,6 +84,9 @@ def write(report: Report, pairs: list[VideoPair], truth: GroundTruth,
         report.write_csv(args.csv)
     if args.html:
         frames = args.frames or truth.frames
+        if args.frames and not any((Path(args.frames) / pair.name).is_dir() for pair in pairs):
+            raise InputError(f'--frames {args.frames} holds no folder {pairs[0].name}; expected '
+                             '<video>/<frame>.jpg in it')
         write_page(report, pairs, args.html, frames=None if frames is None else Path(frames))
 
 
@@ -91,10 +103,9 @@ def options(args: argparse.Namespace, truth: GroundTruth) -> dict:
 
 def score(results: str, truth: GroundTruth, protocol: Protocol,
           args: argparse.Namespace) -> tuple[Report, list[VideoPair]]:
-    """Score a folder and print its tables."""
+    """Score a folder."""
     pairs = pair_folders(results, truth, protocol, allow_missing=args.allow_missing)
-    report = evaluate_pairs(pairs, protocol, num_workers=args.workers)
-    print(f'{results}\n{report.table()}\n\n{attributes_table(attributes(report.videos))}')
+    report = evaluate_pairs(pairs, protocol, num_workers=args.workers, start=START)
     return report, pairs
 
 

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 
 from mmvos.io.colours import present_values
 
-from .boundary import Region, accuracy, similarity, surroundings, tolerance
+from .boundary import accuracy, tolerance
+from .masks import Region, surroundings
+from .region import similarity
 
 Labels = NDArray[np.uint8]
 VOID = 255

@@ -8,20 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Masks = NDArray[np.bool_]
-
-
-def check_masks(pred: Masks, gt: Masks, void: Masks | None) -> None:
-    """Raise ValueError unless all masks are boolean and of one shape (T, H, W)."""
-    given = {'pred': pred, 'gt': gt} | ({} if void is None else {'void': void})
-    for name, masks in given.items():
-        if masks.dtype != bool:
-            raise ValueError(f'expected boolean masks, got {name} of type {masks.dtype}; '
-                             'compare a label map with one id first: labels == id')
-        if masks.ndim != 3 or masks.shape != gt.shape:
-            shapes = ', '.join(f'{key} {value.shape}' for key, value in given.items())
-            raise ValueError(f'expected masks of one shape (T, H, W), got {shapes}; '
-                             'a single frame is masks[None]')
+from .masks import Masks, Region, check_masks
 
 
 def region_similarity(pred: Masks, gt: Masks, void: Masks | None = None) -> NDArray[np.float64]:
@@ -39,14 +26,17 @@ def region_similarity(pred: Masks, gt: Masks, void: Masks | None = None) -> NDAr
         ValueError: The masks are not boolean or differ in shape.
     """
     check_masks(pred, gt, void)
-    values = np.ones(len(gt))
+    values = np.empty(len(gt))
     for t in range(len(gt)):
-        union = pred[t] | gt[t]
-        intersection = pred[t] & gt[t]
+        pair = pred[t], gt[t]
         if void is not None:
-            union &= ~void[t]
-            intersection &= ~void[t]
-        area = np.count_nonzero(union)
-        if area:
-            values[t] = np.count_nonzero(intersection) / area
+            pair = pair[0] & ~void[t], pair[1] & ~void[t]
+        values[t] = similarity(*(Region(mask.view(np.uint8)) for mask in pair))
     return values
+
+
+def similarity(pred: Region, gt: Region) -> float:
+    """Return J of one frame: intersection over union, 1 where both masks are empty."""
+    inside = pred.overlap(gt) if pred.area and gt.area else 0
+    union = pred.area + gt.area - inside
+    return inside / union if union else 1.

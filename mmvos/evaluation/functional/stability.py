@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .region import Masks, check_masks
+from .masks import Masks, check_masks
 
 TOLERANCE = 3  # px between contour and polygon
 SPACING = 3  # px between the polygon's points

@@ -10,10 +10,11 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmvos.io import InputError
 from mmvos.registry import METRICS
 
 from ..labels import LabelPNGs, SourceLabels, VideoPair
-from ..offline import finish
+from ..offline import Started, finish
 from ..protocols import build_protocol
 from ..report import Report
 from ..scores import VideoScores
@@ -38,13 +39,16 @@ class VOSMetric(BaseMetric):
 
     default_prefix = ''
     example: dict = dict(protocol='davis2017', num_workers=0)
-    results: list
+    results: list[VideoScores]
 
     def __init__(self, protocol: str | dict, num_workers: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        options = {'type': protocol} if isinstance(protocol, str) else dict(protocol)
-        self.protocol = build_protocol(options.pop('type', ''), **options)
+        options = {'type': protocol} if isinstance(protocol, str) else dict(protocol or {})
+        if 'type' not in options:
+            raise InputError(f'expected a name or dict(type=name, ...) as protocol, got {protocol}')
+        self.protocol = build_protocol(options.pop('type'), **options)
         self.num_workers = num_workers
+        self._started: list[Started] = []
         self._pool: ThreadPoolExecutor | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -60,7 +64,7 @@ class VOSMetric(BaseMetric):
                 or an earlier one could not be scored.
         """
         with self._nothing_left_on_errors():
-            for _, futures in self.results:
+            for _, futures in self._started:
                 for future in futures:
                     if future.done():
                         future.result()  # a mistake is told now, not after the last video
@@ -69,15 +73,15 @@ class VOSMetric(BaseMetric):
                 futures = submit(self._executor(), pair, self.protocol.counted(pair.frames),
                                  self.protocol.rules)
                 # without the masks: they go when they have been scored
-                self.results.append((replace(pair, pred=pair.pred.part([])), futures))
+                self._started.append((replace(pair, pred=pair.pred.part([])), futures))
 
     def evaluate(self, size: int) -> dict:
         """Return the averages over the dataset of `size` videos, once all are scored."""
         with self._nothing_left_on_errors():
-            self.results = [finish(pair, futures, self.protocol)
-                            for pair, futures in self.results]
-        self.close()
-        return super().evaluate(size)
+            self.results = [finish(pair, futures, self.protocol) for pair, futures in self._started]
+            self._started.clear()
+            self.close()
+            return super().evaluate(size)
 
     def compute_metrics(self, results: list[VideoScores]) -> dict[str, float]:
         """Log the table and return the averages."""
@@ -97,6 +101,7 @@ class VOSMetric(BaseMetric):
             yield
         except BaseException:
             self.results.clear()
+            self._started.clear()
             self.close()
             raise
 
@@ -115,11 +120,11 @@ def as_pair(sample: dict) -> VideoPair:
         ValueError: There is no annotation, or of frames that the video does not have.
     """
     name, truth, pngs = sample['video_name'], sample['truth'], sample['pred_masks']
-    if truth is None:
+    if truth is None or not truth.indices:
         raise ValueError(f"video '{name}': expected annotations to compare with, got none; "
-                         'set val_evaluator/test_evaluator to None or use a labelled split')
+                         'set test_evaluator=[] (val_evaluator=[]) or use a labelled split')
     indices = truth.indices
-    if indices and indices[-1] >= len(pngs):
+    if indices[-1] >= len(pngs):
         raise ValueError(f"video '{name}': expected a predicted mask for every frame, got "
                          f'{len(pngs)} masks and an annotation of frame {indices[-1]}; '
                          'check that frames and annotations belong to one video')

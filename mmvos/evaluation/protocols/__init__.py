@@ -36,7 +36,7 @@ def find_protocol(name: str) -> type[Protocol]:
     return PROTOCOLS[name]
 
 
-def build_protocol(name: str, **options: Any) -> Protocol:
+def build_protocol(name: str, /, **options: Any) -> Protocol:
     """Return a protocol by its name.
 
     Args:
@@ -50,7 +50,8 @@ def build_protocol(name: str, **options: Any) -> Protocol:
     try:
         return cls(**options)
     except TypeError as error:
-        raise InputError(f'protocol {name}: {error}; correct its options') from error
+        known = ', '.join((*cls.takes, 'official_compat', 'stability'))
+        raise InputError(f'protocol {name}: {error}; its options are {known}') from error
 
 
 __all__ = [

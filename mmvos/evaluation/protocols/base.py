@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -65,6 +65,10 @@ class Protocol:
         """Return the positions of the frames that count, out of the annotated ones, in order."""
         return range(len(frames))
 
+    def needed(self, name: str, frames: Sequence[str]) -> Sequence[int]:
+        """Return the positions of the frames of a video that must have been predicted."""
+        return self.counted(frames)
+
     def video(self, pair: VideoPair, scores: dict[int, FrameScore]) -> VideoScores:
         """Return the scores of a video's objects.
 
@@ -77,10 +81,11 @@ class Protocol:
         """
         first = first_frames(scores)
         if not first:
+            other = '' if self.merge else (
+                ', or take davis2016 or foreground if its masks are 0/255')
             raise InputError(
                 f"{pair.truth.where(0)}: the ground truth of video '{pair.name}' shows no object "
-                f'in any frame that protocol {self.name} reads; leave the video out, or take '
-                'davis2016 or foreground if its masks are 0/255')
+                f'in any frame that protocol {self.name} reads; leave the video out{other}')
         frames = {p: scores[p] for p in self.counted(pair.frames)}
         if not self.merge:
             _refuse_white(pair, frames, self.name)
@@ -91,9 +96,12 @@ class Protocol:
         missing = [pair.frames[p] for p in used if not pair.pred.has(p)]
         return VideoScores(pair.name, pair.frames, found, missing)
 
+    def check_names(self, names: Collection[str]) -> None:
+        """Refuse names of videos that the protocol cannot work with, before any is scored."""
+
     def labels(self, first: dict[int, int]) -> dict[int, int]:
         """Return {id: position of its first frame} of the objects, from the ids that are shown."""
-        return first
+        return {1: 0} if self.merge else first
 
     def check(self, pair: VideoPair, frames: dict[int, FrameScore], known: set[int]) -> None:
         """Refuse ids that belong to no object."""

@@ -26,16 +26,18 @@ class DAVIS(Protocol):
 
     def labels(self, first: dict[int, int]) -> dict[int, int]:
         """The objects, the official tool's if asked for."""
-        if not self.official_compat:
-            return first
-        begin = min(first.values())
-        largest = max(label for label, position in first.items() if position == begin)
-        return dict.fromkeys(range(1, largest + 1), begin)
+        if self.merge or not self.official_compat:
+            return super().labels(first)
+        largest = max((label for label, position in first.items() if position == 0), default=0)
+        return dict.fromkeys(range(1, largest + 1), 0)
 
     def notes(self, videos: Sequence[VideoScores]) -> list[str]:
         """Adds the objects, where the official tool has others."""
         notes = super().notes(videos)
-        if not self.official_compat and any(_numbered_otherwise(video) for video in videos):
+        if self.official_compat and not self.merge:
+            notes.append('objects are 1 to the largest id of the first frame, as for the official '
+                         'tool')
+        elif any(_numbered_otherwise(video) for video in videos):
             notes.append('some ids are not there or not there from the start: the official tool '
                          'takes 1 to the largest of the first frame (--official-compat)')
         return notes
@@ -86,10 +88,6 @@ class DAVIS2016(DAVIS2017):
     verified = 'per-frame J and F: the official values of 10 of the 20 sequences'
     layout = ('Annotations/480p', 'ImageSets/2016/val.txt')
     merge = True
-
-    def labels(self, first: dict[int, int]) -> dict[int, int]:
-        """The foreground."""
-        return {1: 0}
 
 
 class DAVIS2016Unsupervised(DAVIS2016):

@@ -64,19 +64,27 @@ class YouTubeVOS(SeenUnseen):
     def __init__(self, *, meta: str | Path | None = None, unseen: Collection[str] = (),
                  **kwargs: bool) -> None:
         super().__init__(**kwargs)
+        self.unseen = _set(unseen)
         if unseen and meta is None:
             raise InputError('unseen categories need a meta.json that says which object has which '
-                             'category; give --meta')
+                             'category; give the folder of the split, or --meta')
         self.meta = None if meta is None else read_meta(meta)
-        self.unseen = frozenset(unseen)
         known = {item.category for video in (self.meta or {}).values() for item in video.values()}
         if self.unseen - known:
             raise InputError(f'{meta} has no object of the unseen categories '
                              f'{sorted(self.unseen - known)}; it has {sorted(known)}')
 
+    def needed(self, name: str, frames: Sequence[str]) -> Sequence[int]:
+        """Those on which an object counts."""
+        if self.meta is None:
+            return range(1, len(frames))
+        listed = {frame for entry in self.meta.get(name, {}).values() for frame in entry.frames[1:]}
+        return [position for position, frame in enumerate(frames) if frame in listed]
+
     def objects(self, pair: VideoPair, frames: dict[int, FrameScore],
                 first: dict[int, int]) -> list[ObjectScores]:
         """Each object on its frames."""
+        self._refuse_incomplete(pair, first)
         found = []
         for label, begin in sorted(first.items()):
             entry = self.about(pair, label)
@@ -86,6 +94,16 @@ class YouTubeVOS(SeenUnseen):
             group = UNSEEN if entry is not None and entry.category in self.unseen else SEEN
             found.append(collect(kept, label, label, self.stability, group))
         return found
+
+    def _refuse_incomplete(self, pair: VideoPair, first: dict[int, int]) -> None:
+        """Refuse ground truth without a frame or an object that meta.json lists."""
+        for label, entry in (self.meta or {}).get(pair.name, {}).items():
+            lost = [frame for frame in entry.frames if frame not in pair.frames]
+            lack = f'frame {lost[0]}' if lost else f'object {label}' if label not in first else ''
+            if lack:
+                raise InputError(
+                    f"the ground truth of video '{pair.name}' lacks {lack}, which meta.json lists; "
+                    'the masks of valid and test are not public: take a split held out of train')
 
     def about(self, pair: VideoPair, label: int) -> ObjectMeta | None:
         """Return an object's entry in meta.json, None without a meta.json.
@@ -126,12 +144,19 @@ class LVOS(SeenUnseen):
 
     def __init__(self, *, unseen: Collection[str] = (), **kwargs: bool) -> None:
         super().__init__(**kwargs)
-        self.unseen = frozenset(unseen)
+        self.unseen = _set(unseen)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Adds V."""
         return (*super().columns, 'V')
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Those that `unseen` names are there."""
+        absent = self.unseen.difference(names)
+        if absent:
+            raise InputError(f"there is no video '{min(absent)}', which --unseen names; take it "
+                             'out')
 
     def counted(self, frames: Sequence[str]) -> list[int]:
         """Every fifth, by the numbers that are the frames' names."""
@@ -141,7 +166,9 @@ class LVOS(SeenUnseen):
                 if (number - numbers[0]) % 5 == 0]
 
     def check(self, pair: VideoPair, frames: dict[int, FrameScore], known: set[int]) -> None:
-        """Any id may be one of an object that is annotated between the sampled frames only."""
+        """Where frames are left out, an id may be that of an object they alone show."""
+        if len(frames) == len(pair.frames):
+            super().check(pair, frames, known)
 
     def objects(self, pair: VideoPair, frames: dict[int, FrameScore],
                 first: dict[int, int]) -> list[ObjectScores]:
@@ -154,10 +181,8 @@ class LVOS(SeenUnseen):
         """Adds V."""
         return {**super().object_row(item), 'V': float(np.std((item.j + item.f) / 2))}
 
-    def summary(self, videos: Sequence[VideoScores]) -> Row:
-        """Refuses names of videos that are not there."""
-        absent = self.unseen - {video.name for video in videos}
-        if absent:
-            raise InputError(f"there is no video '{min(absent)}', which --unseen names; take it "
-                             'out')
-        return super().summary(videos)
+
+def _set(names: Collection[str]) -> frozenset[str]:
+    if isinstance(names, str):
+        raise InputError(f"unseen should be a list of names, got '{names}'; write ['{names}']")
+    return frozenset(names)

@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mmvos.io import InputError
 
 from ..scores import VideoScores
 from .base import Protocol, Row, mean
-from .davis import DAVIS2016
 
 
 class Folder(Protocol):
@@ -31,7 +30,6 @@ class Foreground(Protocol):
     counts = 'one foreground (all ids merged) on all annotated frames; mean over videos'
     verified = 'per-frame J and F: the official values of 10 DAVIS-2016 sequences'
     merge = True
-    labels = DAVIS2016.labels
 
 
 class FBMS(Foreground):
@@ -71,6 +69,11 @@ class YouTubeObjects(FBMS):
     title = 'YouTube-Objects'
     counts = ('one foreground (all ids merged) on the annotated frames; mean over categories of '
               'the means over their shots, J-shots over all shots')
+
+    def check_names(self, names: Collection[str]) -> None:
+        """Each has a category."""
+        for name in names:
+            category(name)
 
     def units(self, video: VideoScores) -> list[tuple[str, Row]]:
         """One for each shot, grouped by category."""

@@ -18,6 +18,7 @@ from .findings import (
     pair_findings,
     size_findings,
     strays,
+    target_sizes,
     usual_size,
 )
 from .layouts import Layout, VideoFiles, image_files
@@ -38,7 +39,7 @@ class VideoReport:
         findings: Errors first, then warnings, then notes.
         plan: How its masks become ids.
         certain: The masks that a repaired copy writes anew, the others are copied.
-        sizes: (H, W) of the frames by their name.
+        sizes: (H, W) that each mask should have, by its name; none without frames.
     """
 
     video: VideoFiles
@@ -75,7 +76,7 @@ def check_video(video: VideoFiles) -> VideoReport:
         findings += first_mask_findings(masks[0])
     order = ('error', 'warning', 'note')
     findings.sort(key=lambda finding: order.index(finding.severity))
-    sizes = {frame.stem: frame.size for frame in frames if frame.size}
+    sizes = target_sizes(frames, masks)
     return VideoReport(video, len(frames), masks, findings, plan, certain, sizes)
 
 

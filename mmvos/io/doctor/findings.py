@@ -204,12 +204,18 @@ def pair_findings(frames: Sequence[FrameFacts], masks: Sequence[MaskFacts],
         yield Finding('late-first-mask', masks[0].path, f'is the first mask, but the video begins '
                       f'with frame {frames[0].stem}', 'give the mask of the first frame (DAVIS '
                       'needs it)', 'warning')
-    sizes = {frame.stem: frame.size for frame in frames}
-    usual = usual_size(frames)
+    sizes = target_sizes(frames, masks)
     for mask in masks:
-        size = sizes.get(mask.stem, usual) or usual
-        if size is not None:
-            yield from size_findings(mask, size, mask.path in certain)
+        if mask.stem in sizes:
+            yield from size_findings(mask, sizes[mask.stem], mask.path in certain)
+
+
+def target_sizes(frames: Sequence[FrameFacts], masks: Sequence[MaskFacts]) -> dict[str, Size]:
+    """Return {name of a mask: (H, W) of its frame, or of most if that cannot be read}."""
+    known = {frame.stem: frame.size for frame in frames}
+    usual = usual_size(frames)
+    sizes = {mask.stem: known.get(mask.stem) or usual for mask in masks}
+    return {stem: size for stem, size in sizes.items() if size}
 
 
 def first_mask_findings(mask: MaskFacts) -> Iterator[Finding]:

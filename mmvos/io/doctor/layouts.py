@@ -63,7 +63,7 @@ def find_layout(root: str | Path) -> Layout:
     """
     root = Path(root)
     if not root.is_dir():
-        raise FileNotFoundError(f'folder {root} does not exist; check the path')
+        raise FileNotFoundError(f'{root} is not a folder; check the path')
     for find in (_splits, _frames_and_masks, _videos_and_masks, _masks_only):
         layout = find(root)
         if layout is not None and (layout.videos or layout.findings):

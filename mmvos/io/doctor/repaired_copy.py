@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ..errors import InputError
-from ..files import atomic_write, make_dir, write_error
+from ..files import atomic_write, folders_below, make_dir, write_error
 from ..masks import encode_mask
 from .check import VideoReport
 from .repair import repaired_labels
@@ -83,14 +83,10 @@ def _whole(out: Path) -> Iterator[Path]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Yield every file and empty folder below one, through links too, but not in circles."""
-    for folder, names, files in os.walk(root, followlinks=True):
-        here = Path(os.path.realpath(folder))
-        names[:] = [name for name in names
-                    if not here.is_relative_to(os.path.realpath(os.path.join(folder, name)))]
-        yield from (Path(folder, name) for name in files)
-        if not files and not names:
-            yield Path(folder)
+    """Yield every file and folder below one, links that lead nowhere left out."""
+    for folder in folders_below(root):
+        yield folder
+        yield from (path for path in folder.iterdir() if path.is_file())
 
 
 def _copy(path: Path, target: Path) -> None:
