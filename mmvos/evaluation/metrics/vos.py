@@ -14,7 +14,7 @@ from mmvos.io import InputError
 from mmvos.registry import METRICS
 
 from ..labels import LabelPNGs, SourceLabels, VideoPair
-from ..offline import Started, finish
+from ..offline import finish
 from ..protocols import build_protocol
 from ..report import Report
 from ..scores import VideoScores
@@ -39,7 +39,7 @@ class VOSMetric(BaseMetric):
 
     default_prefix = ''
     example: dict = dict(protocol='davis2017', num_workers=0)
-    results: list[VideoScores]
+    results: list  # of videos that were started; of their scores once they are all there
 
     def __init__(self, protocol: str | dict, num_workers: int = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -48,7 +48,6 @@ class VOSMetric(BaseMetric):
             raise InputError(f'expected a name or dict(type=name, ...) as protocol, got {protocol}')
         self.protocol = build_protocol(options.pop('type'), **options)
         self.num_workers = num_workers
-        self._started: list[Started] = []
         self._pool: ThreadPoolExecutor | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -64,7 +63,7 @@ class VOSMetric(BaseMetric):
                 or an earlier one could not be scored.
         """
         with self._nothing_left_on_errors():
-            for _, futures in self._started:
+            for _, futures in self.results:
                 for future in futures:
                     if future.done():
                         future.result()  # a mistake is told now, not after the last video
@@ -73,13 +72,12 @@ class VOSMetric(BaseMetric):
                 futures = submit(self._executor(), pair, self.protocol.counted(pair.frames),
                                  self.protocol.rules)
                 # without the masks: they go when they have been scored
-                self._started.append((replace(pair, pred=pair.pred.part([])), futures))
+                self.results.append((replace(pair, pred=pair.pred.part([])), futures))
 
     def evaluate(self, size: int) -> dict:
         """Return the averages over the dataset of `size` videos, once all are scored."""
         with self._nothing_left_on_errors():
-            self.results = [finish(pair, futures, self.protocol) for pair, futures in self._started]
-            self._started.clear()
+            self.results = [finish(pair, futures, self.protocol) for pair, futures in self.results]
             self.close()
             return super().evaluate(size)
 
@@ -101,7 +99,6 @@ class VOSMetric(BaseMetric):
             yield
         except BaseException:
             self.results.clear()
-            self._started.clear()
             self.close()
             raise
 
