@@ -170,12 +170,12 @@ def _read(labels: Labels, position: int, rules: Rules) -> LabelMap:
     if not rules.merge:
         return ids
     _refuse_soft(ids, labels.where(position))
-    return (ids > 0).astype(np.uint8)
+    return (ids > 0).view(np.uint8)
 
 
 def _refuse_soft(ids: LabelMap, where: str) -> None:
     """Refuse a map of probabilities, or one with smooth edges, where all that is not 0 counts."""
-    if ids.max() <= MAX_IDS:
+    if ids.max() <= MAX_IDS or (ids + np.uint8(1)).max() <= 1:  # 255 + 1 is 0
         return
     shades = len(np.setdiff1d(present_values(ids), (0, 255)))
     if shades > MAX_IDS or (shades and ids.max() == 255):

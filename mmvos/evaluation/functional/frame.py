@@ -76,5 +76,7 @@ def regions(labels: Labels, radius: int) -> dict[int, Region]:
     """Return the region of every id of a label map, in order of ids."""
     rows, columns = surroundings(labels)
     part, corner = np.ascontiguousarray(labels[rows, columns]), (rows.start, columns.start)
+    if part.max() == 1:  # as present_values would find, in a third of the time
+        return {1: Region(part, radius, corner)}
     return {int(label): Region((part == label).view(np.uint8), radius, corner)
             for label in present_values(part) if label}
