@@ -127,9 +127,9 @@ def test_methods_have_a_metafile_and_a_readme():
 
 @pytest.mark.parametrize('path', METAFILES, ids=lambda path: path.parent.name)
 def test_metafile_entries_exist(path):
-    models = yaml.safe_load(path.read_text())['Models']
-    assert models
-    for entry in models:
+    content = yaml.safe_load(path.read_text())
+    assert content['Collections']
+    for entry in content['Models']:
         assert Path(entry['Config']) in CONFIGS, entry['Config']
         if entry.get('Weights'):
             assert (ROOT / entry['Weights']).is_file(), entry['Weights']

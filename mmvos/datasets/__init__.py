@@ -2,14 +2,15 @@
 from .base import VideoDataset
 from .clip_dataset import ClipDataset, ClipIndex
 from .davis import DAVIS
+from .masked_clips import MaskedClipDataset
 from .samplers import ClipSampler
 from .synthetic import SyntheticVideo, SyntheticVOS
-from .transforms import PackClip, RandomCropClip, RandomFlipClip, ResizeClip
+from .transforms import ChooseObjects, PackClip, RandomCropClip, RandomFlipClip, ResizeClip
 from .video_folder import CachedVideo, VideoFolder
 from .youtube_vos import YouTubeVOS
 
 __all__ = [
-    'DAVIS', 'CachedVideo', 'ClipDataset', 'ClipIndex', 'ClipSampler', 'PackClip',
-    'RandomCropClip', 'RandomFlipClip', 'ResizeClip', 'SyntheticVOS', 'SyntheticVideo',
-    'VideoDataset', 'VideoFolder', 'YouTubeVOS'
+    'DAVIS', 'CachedVideo', 'ClipDataset', 'ChooseObjects', 'ClipIndex', 'ClipSampler',
+    'MaskedClipDataset', 'PackClip', 'RandomCropClip', 'RandomFlipClip', 'ResizeClip',
+    'SyntheticVOS', 'SyntheticVideo', 'VideoDataset', 'VideoFolder', 'YouTubeVOS'
 ]

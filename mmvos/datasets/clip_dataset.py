@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
-from ..registry import DATASETS
+from ..registry import DATASETS, TRANSFORMS
 from .base import VideoDataset
 
 
@@ -47,7 +47,8 @@ class ClipDataset(Dataset):
                              f'got gaps={tuple(gaps)}, gap_probs={tuple(gap_probs)}')
         source = DATASETS.build(source) if isinstance(source, dict) else source
         self.videos = source.videos
-        self.pipeline = Compose(pipeline)
+        # MMEngine would look the types up in its own scope
+        self.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
         self.length = length
         self.gaps = tuple(gaps)
         self.gap_probs = tuple(gap_probs)

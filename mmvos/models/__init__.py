@@ -1,14 +1,16 @@
 """Components of models; importing this registers them."""
 from .backbones import RawColor, VOSResNet18
 from .data_preprocessor import VOSDataPreprocessor
-from .losses import ColorReconstructionLoss
-from .matching_heads import LocalMatching
+from .decode_heads import RefineDecoder
+from .losses import ColorReconstructionLoss, CrossEntropy
+from .matching_heads import GlobalMatching, LocalMatching
 from .memory_managers import FrameBank, MemoryManager
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
-from .segmentors import MAMP, FlowPropagation, VideoSegmentor, VOSSession
+from .segmentors import MAMP, STM, FlowPropagation, VideoSegmentor, VOSSession
 
 __all__ = [
-    'MAMP', 'RAFT', 'ColorReconstructionLoss', 'DISFlow', 'FlowPropagation', 'FrameBank',
-    'LocalMatching', 'MemoryManager', 'MotionEstimator', 'RawColor', 'VOSDataPreprocessor',
+    'MAMP', 'RAFT', 'STM', 'ColorReconstructionLoss', 'CrossEntropy', 'DISFlow',
+    'FlowPropagation', 'FrameBank', 'GlobalMatching', 'LocalMatching', 'MemoryManager',
+    'MotionEstimator', 'RawColor', 'RefineDecoder', 'VOSDataPreprocessor',
     'VOSResNet18', 'VOSSession', 'VideoSegmentor', 'ZeroFlow'
 ]

@@ -10,6 +10,14 @@ _XYZ = ((0.412453 / 0.950456, 0.357580 / 0.950456, 0.180423 / 0.950456),
         (0.212671, 0.715160, 0.072169),
         (0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754))
 _LATTICE = 33
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalize_imagenet(image: Tensor) -> Tensor:
+    """Return (B,3,H,W) RGB in [0,1] with the mean and standard deviation of ImageNet removed."""
+    mean, std = (image.new_tensor(values)[:, None, None]
+                 for values in (_IMAGENET_MEAN, _IMAGENET_STD))
+    return (image - mean) / std
 
 
 def rgb_to_lab(image: Tensor) -> Tensor:

@@ -34,6 +34,16 @@ def soft_aggregate(probs: Tensor, bg_mode: str = 'product', valid: Tensor | None
         ValueError: An unknown mode or backend, or shapes that do not fit.
     """
     only_torch('soft_aggregate', backend)
+    return aggregate_logits(probs, bg_mode, valid).softmax(1)
+
+
+def aggregate_logits(probs: Tensor, bg_mode: str = 'product',
+                     valid: Tensor | None = None) -> Tensor:
+    """Log odds whose softmax is `soft_aggregate`, minus infinity for channels that are no object.
+
+    For what takes a softmax itself: the logarithm of the probabilities has no gradient where they
+    are 0. Arguments, shape and errors are those of `soft_aggregate`.
+    """
     if bg_mode not in BG_MODES:
         raise ValueError(f'soft_aggregate: bg_mode should be one of {BG_MODES}, got {bg_mode!r}')
     own = bg_mode == 'object'
@@ -50,7 +60,7 @@ def soft_aggregate(probs: Tensor, bg_mode: str = 'product', valid: Tensor | None
     background = probs[:, :1].to(objects.dtype) if own else _background(
         1 - objects.masked_fill(ignored, 0), bg_mode)
     odds = torch.cat([background, objects], 1).clamp(EPS, 1 - EPS).logit()
-    return odds.masked_fill(F.pad(ignored, (0, 0, 0, 0, 1, 0)), -torch.inf).softmax(1)
+    return odds.masked_fill(F.pad(ignored, (0, 0, 0, 0, 1, 0)), -torch.inf)
 
 
 def _background(absent: Tensor, bg_mode: str) -> Tensor:

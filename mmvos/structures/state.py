@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -56,6 +56,33 @@ class VideoState:
         self.objects = {k: v[:, keep] for k, v in self.objects.items()}
         for bank in self.banks.values():
             bank.drop(objects)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor by 'objects/<name>', 'shared/<name>' or 'banks/<bank>/...'."""
+        found = {f'objects/{name}': tensor for name, tensor in self.objects.items()}
+        found |= {f'shared/{name}': tensor for name, tensor in self.shared.items()}
+        return found | {f'banks/{name}/{key}': tensor for name, bank in self.banks.items()
+                        for key, tensor in bank.tensors().items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is no tensor, as JSON can hold it."""
+        return {name: bank.facts() for name, bank in self.banks.items()}
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Become what `tensors` and `facts` were taken from; the banks are there already.
+
+        Raises:
+            ValueError: They are of other banks.
+        """
+        if facts.keys() != self.banks.keys():
+            raise ValueError(f'expected the memory banks {sorted(self.banks)}, got {sorted(facts)}')
+        self.objects, self.shared = ({
+            key.removeprefix(kind): tensor for key, tensor in tensors.items()
+            if key.startswith(kind)} for kind in ('objects/', 'shared/'))
+        for name, bank in self.banks.items():
+            prefix = f'banks/{name}/'
+            bank.restore({key.removeprefix(prefix): tensor for key, tensor in tensors.items()
+                          if key.startswith(prefix)}, facts[name])
 
     def nbytes(self) -> int:
         """Bytes held by all tensors and banks."""

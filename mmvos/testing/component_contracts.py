@@ -78,6 +78,21 @@ def check_global_matching(cls: type) -> None:
         _assert_gradients(out, model, query, keys, values)
 
 
+def check_decode_head(cls: type) -> None:
+    """(B,K,2,H,W) for one and three objects, odd maps; objects apart, gradients for all."""
+    model, example = build(cls), cls.example
+    for objects in (1, 3):
+        readout = _random(2, objects, example['value_channels'], 3, 5)
+        value = _random(2, example['value_channels'], 3, 5, seed=1)
+        skips = [_random(2, channels, 3 * 2**n + 1, 5 * 2**n - 1, seed=1 + n)
+                 for n, channels in enumerate(example['skip_channels'], 1)]
+        out = model(readout, value, skips)
+        assert out.shape == (2, objects, 2, *skips[-1].shape[-2:]), tuple(out.shape)
+        turned = model(readout.flip(1), value, skips)
+        assert torch.allclose(turned, out.flip(1), atol=1e-5), 'objects are not apart'
+        _assert_gradients(out, model, readout, value, *skips)
+
+
 def check_loss_module(cls: type) -> None:
     """(B,C,h,w) twice -> finite scalar, least at the target, with gradients."""
     model = build(cls)

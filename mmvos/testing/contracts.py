@@ -23,6 +23,7 @@ from ..datasets.clip_dataset import ClipDataset
 from ..models import MemoryManager, MotionEstimator, VideoSegmentor
 from .component_contracts import (
     check_backbone,
+    check_decode_head,
     check_global_matching,
     check_local_matching,
     check_loss_module,
@@ -59,6 +60,7 @@ BY_FORWARD: dict[tuple[str, ...], tuple[Check, ...]] = {
     ('query', 'keys', 'values', 'offset'): (check_local_matching,),
     ('query', 'keys', 'values', 'valid'): (check_global_matching,),
     ('pred', 'target'): (check_loss_module,),
+    ('readout', 'value', 'skips'): (check_decode_head,),
 }
 
 

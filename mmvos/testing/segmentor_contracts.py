@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ def check_loss(cls: type) -> None:
     videos = [FakeVideo(2, (32, 48), seed=seed) for seed in range(2)]
     clips = torch.stack([frame.image for frame in fake_frames(videos)], 1)
     samples = [VOSDataSample(metainfo=dict(video_name=video.name)) for video in videos]
+    for video, sample in zip(videos, samples, strict=True):
+        sample.gt_masks = torch.from_numpy(np.stack([video.labels(t) for t in range(2)]))
     torch.manual_seed(0)
     total, _ = model.parse_losses(model(clips, samples, mode='loss'))
     assert torch.isfinite(total), f'the loss is {total}'
@@ -83,6 +86,35 @@ def check_state_is_whole(cls: type) -> None:
     outputs, _ = _run(other, _frames(other, video)[3:], state)
     same = all(map(torch.equal, expected[3:], outputs))
     assert same, 'something of the video is not in its state'
+
+
+def check_saved_session(cls: type) -> None:
+    """Saved in the middle of a video and loaded beside another instance, it goes on the same."""
+    video = FakeVideo(6, starts=(0, 2))
+    session, other = build(cls).session(), build(cls).session()
+    for index in range(3):
+        session.step(*_item(video, index))
+    with TemporaryDirectory() as folder:
+        session.save(f'{folder}/session.safetensors')
+        other.load(f'{folder}/session.safetensors')
+    assert other.state.nbytes() == session.state.nbytes(), 'the saved state is of another size'
+    for index in range(3, 6):
+        labels = [one.step(*_item(video, index)) for one in (session, other)]
+        assert np.array_equal(*labels), f'frame {index} differs after loading'
+
+
+def check_removed_object(cls: type) -> None:
+    """A removed object is not predicted any more, and its memory is freed."""
+    model, video = build(cls), FakeVideo(6, starts=(0, 0, 0))
+    session = model.session()
+    for index in range(3):
+        session.step(*_item(video, index))
+    held = session.state.nbytes()
+    session.remove([2])
+    assert session.state.nbytes() < held, 'removing an object freed nothing'
+    for index in range(3, 6):
+        found = set(np.unique(session.step(video.read(index))).tolist())
+        assert found <= {0, 1, 3} or not model.needs_mask, f'frame {index}: ids {found}'
 
 
 def check_interleaved(cls: type) -> None:
@@ -177,4 +209,5 @@ def _item(video: FakeVideo, index: int) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 SEGMENTOR = (check_loss, check_step, check_segment_reads_only, check_state_is_whole,
-             check_interleaved, check_session, check_one_frame, check_batch, check_grow_and_drop)
+             check_saved_session, check_removed_object, check_interleaved, check_session,
+             check_one_frame, check_batch, check_grow_and_drop)

@@ -1,4 +1,4 @@
 """Transforms."""
-from .clip import PackClip, RandomCropClip, RandomFlipClip, ResizeClip
+from .clip import ChooseObjects, PackClip, RandomCropClip, RandomFlipClip, ResizeClip
 
-__all__ = ['PackClip', 'RandomCropClip', 'RandomFlipClip', 'ResizeClip']
+__all__ = ['ChooseObjects', 'PackClip', 'RandomCropClip', 'RandomFlipClip', 'ResizeClip']

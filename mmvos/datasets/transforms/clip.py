@@ -1,5 +1,10 @@
-"""Transforms of whole clips; every draw is shared by all frames of a clip."""
+"""Transforms of whole clips; every draw is shared by all frames of a clip.
+
+They change `frames`, (H,W,3) uint8 images, and `masks`, (H,W) uint8 ids, where there are any.
+"""
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -24,10 +29,8 @@ class ResizeClip(BaseTransform):
         self.size = tuple(size)
 
     def transform(self, results: dict) -> dict:
-        """Change `frames`."""
-        size = self.size[::-1]
-        results['frames'] = [cv2.resize(frame, size) for frame in results['frames']]
-        return results
+        """Change `frames` and `masks`."""
+        return _resized(results, self.size)
 
 
 @TRANSFORMS.register_module()
@@ -44,21 +47,17 @@ class RandomCropClip(BaseTransform):
         self.size = tuple(size)
 
     def transform(self, results: dict) -> dict:
-        """Change `frames`."""
+        """Change `frames` and `masks`."""
         height, width = self.size
-        frames = [self._enlarge(frame) for frame in results['frames']]
-        y = results['rng'].integers(frames[0].shape[0] - height + 1)
-        x = results['rng'].integers(frames[0].shape[1] - width + 1)
-        results['frames'] = [frame[y:y + height, x:x + width] for frame in frames]
-        return results
-
-    def _enlarge(self, frame: np.ndarray) -> np.ndarray:
-        scale = max(self.size[0] / frame.shape[0], self.size[1] / frame.shape[1])
-        if scale <= 1:
-            return frame
-        size = (max(self.size[1], round(frame.shape[1] * scale)),
-                max(self.size[0], round(frame.shape[0] * scale)))
-        return cv2.resize(frame, size)
+        shape = results['frames'][0].shape
+        scale = max(height / shape[0], width / shape[1])
+        if scale > 1:
+            results = _resized(results, (max(height, round(shape[0] * scale)),
+                                         max(width, round(shape[1] * scale))))
+        shape = results['frames'][0].shape
+        y = results['rng'].integers(shape[0] - height + 1)
+        x = results['rng'].integers(shape[1] - width + 1)
+        return _each(results, lambda image: image[y:y + height, x:x + width])
 
 
 @TRANSFORMS.register_module()
@@ -75,15 +74,48 @@ class RandomFlipClip(BaseTransform):
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
-        """Change `frames`."""
+        """Change `frames` and `masks`."""
         if results['rng'].random() < self.prob:
-            results['frames'] = [frame[:, ::-1] for frame in results['frames']]
+            return _each(results, lambda image: image[:, ::-1])
         return results
 
 
 @TRANSFORMS.register_module()
+class ChooseObjects(BaseTransform):
+    """Keep some of the objects that the clip's first frame shows, numbered 1, 2, ... anew.
+
+    Others, and what only appears later, become background.
+
+    Args:
+        most: How many at most.
+        area: Least number of pixels on the first frame.
+    """
+
+    example = dict(most=2)
+
+    def __init__(self, most: int = 3, area: int = 100) -> None:
+        self.most = most
+        self.area = area
+
+    def transform(self, results: dict) -> dict:
+        """Change `masks`, if there are any."""
+        if 'masks' not in results:
+            return results
+        ids, areas = np.unique(results['masks'][0], return_counts=True)
+        # 255 marks pixels that do not count
+        seen = ids[(areas >= self.area) & (ids > 0) & (ids < 255)]
+        kept = results['rng'].permutation(seen)[:self.most]
+        table = np.zeros(256, np.uint8)
+        table[kept] = np.arange(1, len(kept) + 1)
+        return {**results, 'masks': [table[mask] for mask in results['masks']]}
+
+
+@TRANSFORMS.register_module()
 class PackClip(BaseTransform):
-    """Make `inputs` (T,3,H,W) uint8 RGB and a data sample; the last transform."""
+    """Make `inputs` (T,3,H,W) uint8 RGB and a data sample; the last transform.
+
+    Masks become the sample's `gt_masks` (T,H,W) uint8.
+    """
 
     example: dict = {}
 
@@ -91,4 +123,19 @@ class PackClip(BaseTransform):
         """dict(inputs=Tensor, data_samples=VOSDataSample)."""
         clip = np.ascontiguousarray(np.stack(results['frames']).transpose(0, 3, 1, 2))
         sample = VOSDataSample(metainfo=dict(video_name=results['video_name']))
+        if 'masks' in results:
+            sample.gt_masks = torch.from_numpy(np.stack(results['masks']))
         return dict(inputs=torch.from_numpy(clip), data_samples=sample)
+
+
+def _each(results: dict, change: Callable[[np.ndarray], np.ndarray]) -> dict:
+    """Return a copy of the results with every frame and mask changed in the same way."""
+    return results | {key: [change(image) for image in results[key]]
+                      for key in ('frames', 'masks') if key in results}
+
+
+def _resized(results: dict, size: tuple[int, int]) -> dict:
+    """Return a copy of the results at another (H, W): frames bilinear, masks by the nearest."""
+    how = {2: cv2.INTER_NEAREST_EXACT, 3: cv2.INTER_LINEAR}
+    return _each(results, lambda image: cv2.resize(image, size[::-1],
+                                                   interpolation=how[image.ndim]))

@@ -1,4 +1,5 @@
 """Matching heads."""
+from .global_ import GlobalMatching
 from .local import LocalMatching
 
-__all__ = ['LocalMatching']
+__all__ = ['GlobalMatching', 'LocalMatching']

@@ -4,6 +4,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -102,6 +103,24 @@ class MemoryManager(ABC):
         for item in self.items.values():
             item.objects = {name: tensor[:, [k for k in range(tensor.shape[1]) if k not in gone]]
                             for name, tensor in item.objects.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return every tensor of every item, by '<index>/<kind>/<name>'."""
+        return {f'{index}/{kind}/{name}': tensor for index, item in self.items.items()
+                for kind in ('shared', 'objects') for name, tensor in getattr(item, kind).items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is no tensor, as JSON can hold it."""
+        return dict(start=self.start, items=[[index, item.permanent]
+                                             for index, item in self.items.items()])
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Become what `tensors` and `facts` were taken from."""
+        self.start = facts['start']
+        self.items = {index: MemoryItem({}, {}, permanent) for index, permanent in facts['items']}
+        for key, tensor in tensors.items():
+            index, kind, name = key.split('/', 2)
+            getattr(self.items[int(index)], kind)[name] = tensor
 
     def nbytes(self) -> int:
         """Bytes of all items."""

@@ -17,10 +17,13 @@ class FrameBank(MemoryManager):
     `recent=4, gap=2, max_items=4` is its rule on YouTube-VOS, de-duplicated: every annotated
     frame and as many of t-1, t-3, ... as reach four, t-1 always
     (MAMP, section "Implementation Details"; the released code differs from the paper there).
+    `every=5, recent=1` is STM's: {0, 5, 10, ..., t-1}.
 
     Args:
         anchors: Indices, counted from the first memorised frame, that are kept as long as
             `max_memory_mb` allows.
+        every: Every n-th frame, counted from the first memorised one, is kept like an anchor; None:
+            off.
         recent: Number of recent frames: t-1, t-1-gap, t-1-2*gap, ...
         gap: Distance of recent frames.
         annotated: Keep annotated frames for ever and read them always.
@@ -31,14 +34,17 @@ class FrameBank(MemoryManager):
     example = dict(anchors=(0, 5), recent=3, gap=2)
 
     def __init__(self, anchors: Sequence[int] = (), recent: int = 1, *, gap: int = 1,
-                 annotated: bool = True, max_items: int | None = None,
+                 annotated: bool = True, max_items: int | None = None, every: int | None = None,
                  max_memory_mb: float = 1024) -> None:
         super().__init__(max_memory_mb)
-        if recent < 0 or gap < 1 or not (recent or annotated or 0 in anchors):
+        if recent < 0 or gap < 1 or not (recent or annotated or every or 0 in anchors):
             raise ValueError('FrameBank needs something to read on the second frame: recent >= 1, '
                              'annotated=True or anchor 0; and gap >= 1; got '
                              f'anchors={tuple(anchors)}, recent={recent}, gap={gap}')
+        if every is not None and every < 1:
+            raise ValueError(f'FrameBank: every should be 1 or more, or None, got {every}')
         self.anchors = tuple(anchors)
+        self.every = every
         self.recent = recent
         self.gap = gap
         self.annotated = annotated
@@ -51,7 +57,9 @@ class FrameBank(MemoryManager):
 
     def _is_anchor(self, index: int) -> bool:
         assert self.start is not None, 'nothing was added'
-        return self.items[index].permanent or index - self.start in self.anchors
+        age = index - self.start
+        return (self.items[index].permanent or age in self.anchors
+                or (self.every is not None and age % self.every == 0))
 
     def indices(self, now: int) -> list[int]:
         """Sorted indices that frame `now` reads."""

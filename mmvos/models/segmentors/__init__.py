@@ -4,8 +4,10 @@ from .flow_propagation import FlowPropagation
 from .geometry import Geometry
 from .mamp import MAMP, drop_channel
 from .session import VOSSession
+from .stm import STM
+from .supervised import SupervisedSegmentor
 
 __all__ = [
-    'MAMP', 'FlowPropagation', 'Geometry', 'VOSSession', 'VideoSegmentor', 'drop_channel',
-    'merge_given'
+    'MAMP', 'STM', 'FlowPropagation', 'Geometry', 'SupervisedSegmentor', 'VOSSession',
+    'VideoSegmentor', 'drop_channel', 'merge_given'
 ]

@@ -9,29 +9,43 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Geometry:
-    """Pad to the right and below until both sides are multiples of `divisor`.
+    """Pad until both sides are multiples of `divisor`.
 
     Args:
         divisor: 1 pads nothing.
         value: Grey level in [0,1] of the padding of images; masks are padded with background.
         decimate: Networks see every n-th pixel of the padded frame; 2 is MAMP's "half resolution"
             on YouTube-VOS. Masks keep the size of the padded frame.
+        sides: 'end' pads below and to the right; 'both' (STM) all round, an odd pixel below and to
+            the right.
     """
 
     divisor: int = 1
     value: float = 0.
     decimate: int = 1
+    sides: str = 'end'
+
+    def __post_init__(self) -> None:
+        if self.sides not in ('end', 'both'):
+            raise ValueError(f"sides of geometry should be 'end' or 'both', got {self.sides!r}")
 
     def pad(self, x: Tensor, value: float = 0.) -> Tensor:
         """Pad (..., H, W) to multiples of the divisor."""
         below, right = -x.shape[-2] % self.divisor, -x.shape[-1] % self.divisor
-        return F.pad(x, (0, right, 0, below), value=value) if below or right else x
+        if not (below or right):
+            return x
+        top, left = self._before(below), self._before(right)
+        return F.pad(x, (left, right - left, top, below - top), value=value)
 
     def pad_image(self, image: Tensor) -> Tensor:
         """Pad an image (..., 3, H, W) with the grey level."""
         return self.pad(image, self.value)
 
-    @staticmethod
-    def crop(x: Tensor, size: tuple[int, int]) -> Tensor:
+    def crop(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Undo `pad`."""
-        return x[..., :size[0], :size[1]]
+        top, left = (self._before(padded - wanted) for padded, wanted in
+                     zip(x.shape[-2:], size, strict=True))
+        return x[..., top:top + size[0], left:left + size[1]]
+
+    def _before(self, padding: int) -> int:
+        return padding // 2 if self.sides == 'both' else 0

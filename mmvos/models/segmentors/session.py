@@ -1,22 +1,27 @@
 """Frame in, masks out."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
-from ...io import as_labels
+from ...io import InputError, as_labels, atomic_path
 from ...ops import hard_labels
 from ...structures import Frame, VideoSource
 
 if TYPE_CHECKING:
     from .base import VideoSegmentor
 
+FORMAT = 1  # of saved sessions
 Masks = np.ndarray | Mapping[int, np.ndarray]
 
 
@@ -66,6 +71,60 @@ class VOSSession:
         labels = self._labels(probs, frame.image.shape[-2:])
         self.index += 1
         return paste_given(labels, {key: given[key] for key in self.ids if key in given})
+
+    def remove(self, ids: Iterable[int]) -> None:
+        """Forget objects and free their memory; their pixels go to what else fits them best.
+
+        Raises:
+            ValueError: There is no such object.
+        """
+        gone = set(ids)
+        if unknown := sorted(gone - set(self.ids)):
+            raise ValueError(f'there is no object {unknown[0]} to remove; there are {self.ids}')
+        self.state.drop([position for position, key in enumerate(self.ids) if key in gone])
+        self.ids = [key for key in self.ids if key not in gone]
+
+    def save(self, path: str | Path) -> None:
+        """Write all that is remembered of the video, to go on with `load` in another process.
+
+        The file is in the safetensors format: plain tensors, which run no code when loaded.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        facts = dict(format=FORMAT, method=type(self.segmentor).__name__, index=self.index,
+                     ids=self.ids, native=self.native, size=self.size, state=self.state.facts())
+        tensors = {key: tensor.contiguous() for key, tensor in self.state.tensors().items()}
+        with atomic_path(path) as part:
+            part.write_bytes(save(tensors, dict(mmvos=json.dumps(facts))))
+
+    def load(self, path: str | Path) -> None:
+        """Become the session that was saved by a model with the same config and weights.
+
+        The next frames give bitwise the masks that they would have given there.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            InputError: It is no saved session, or one of another method.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'saved session {path} does not exist; check the path')
+        try:
+            with safe_open(path, 'pt', device=str(self._device())) as file:
+                facts = json.loads((file.metadata() or {})['mmvos'])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise InputError(f'{path} is no saved session ({error}); give a file that '
+                             'VOSSession.save wrote') from error
+        method = type(self.segmentor).__name__
+        if (facts['format'], facts['method']) != (FORMAT, method):
+            raise InputError(f"{path} is a session of {facts['method']} in format "
+                             f"{facts['format']}, expected {method} in format {FORMAT}; load it "
+                             'with the model that it was saved by')
+        self.state = self.segmentor.init_state(None)
+        self.state.restore(tensors, facts['state'])
+        self.index, self.ids, self.size = facts['index'], facts['ids'], facts['size']
+        self.native = None if facts['native'] is None else tuple(facts['native'])
 
     def _check_image(self, image: np.ndarray) -> None:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:

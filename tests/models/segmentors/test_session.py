@@ -1,10 +1,17 @@
 """Sessions: given masks, late objects, ids and sizes."""
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from mmvos.models import FlowPropagation
+from mmvos.io import InputError
+from mmvos.models import STM, FlowPropagation
 from mmvos.models.segmentors import merge_given
+from mmvos.testing.construction_contracts import build
 
 
 def copier(**memory):
@@ -117,3 +124,66 @@ def test_white_mask_is_one_object():
     out = session.step(IMAGE, np.array([[255, 0, 0], [255, 255, 0]], np.uint8))
     assert session.ids == [1]
     assert out.max() == 1
+
+
+def one_object(shift=0):
+    mask = np.zeros((24, 32), np.uint8)
+    mask[4:12, 4 + shift:14 + shift] = 7
+    return mask
+
+
+def test_a_saved_session_goes_on_in_a_new_process(tmp_path):
+    video = np.random.default_rng(0).integers(0, 256, (5, 24, 32, 3), np.uint8)
+    session = copier(anchors=(0,)).session()
+    session.step(video[0], one_object())
+    session.step(video[1])
+    session.save(tmp_path / 'session.safetensors')
+    expected = [session.step(image) for image in video[2:]]
+    np.save(tmp_path / 'video.npy', video)
+    code = (f'import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n'
+            'import numpy as np\nfrom test_session import copier\n'
+            'session = copier(anchors=(0,)).session()\nsession.load("session.safetensors")\n'
+            'found = [session.step(image) for image in np.load("video.npy")[2:]]\n'
+            'np.save("found.npy", found)')
+    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.load(tmp_path / 'found.npy'), expected)
+
+
+def test_saved_before_the_first_frame(tmp_path):
+    copier().session().save(tmp_path / 'session.safetensors')
+    session = copier().session()
+    session.load(tmp_path / 'session.safetensors')
+    assert session.step(np.zeros((24, 32, 3), np.uint8), one_object()).max() == 7
+
+
+def test_files_that_are_no_session_of_this_method(tmp_path):
+    session = copier().session()
+    with pytest.raises(FileNotFoundError, match='none does not exist'):
+        session.load(tmp_path / 'none')
+    for data in (b'', b'text', b'\x80\x04N.'):  # the last is a pickle
+        (tmp_path / 'file').write_bytes(data)
+        with pytest.raises(InputError, match=r'file is no saved session \(.*VOSSession.save wrote'):
+            session.load(tmp_path / 'file')
+    save_file({'a': torch.zeros(1)}, tmp_path / 'file')
+    with pytest.raises(InputError, match='is no saved session'):
+        session.load(tmp_path / 'file')
+    build(STM).session().save(tmp_path / 'stm')
+    with pytest.raises(InputError, match='is a session of STM in format 1, expected FlowProp'):
+        session.load(tmp_path / 'stm')
+
+
+def test_removed_objects():
+    session = copier().session()
+    mask = np.array([[7, 7, 0], [0, 200, 255]], np.uint8)
+    session.step(IMAGE, mask)
+    with pytest.raises(ValueError, match=r'no object 8 to remove; there are \[7, 200, 255\]'):
+        session.remove([7, 8])
+    session.remove([200])
+    assert session.ids == [7, 255]
+    assert session.step(IMAGE).tolist() == [[7, 7, 0], [0, 0, 255]]
+    session.remove([7, 255])
+    assert not session.step(IMAGE).any()
+    assert session.step(IMAGE, mask).tolist() == mask.tolist()  # given again
+    assert session.step(IMAGE).tolist() == mask.tolist()

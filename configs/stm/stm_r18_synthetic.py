@@ -1,0 +1,36 @@
+# STM with a small ResNet-18 on SyntheticVOS: nothing to download
+_base_ = ['../_base_/datasets/synthetic.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='STM',
+    query_encoder=dict(
+        type='mmseg.ResNet', depth=18, base_channels=48, stem_channels=48, num_stages=3,
+        strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
+    memory_encoder=dict(
+        type='mmseg.ResNet', in_channels=5, depth=18, base_channels=48, stem_channels=48,
+        num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
+    decoder=dict(
+        type='RefineDecoder', skip_channels=(96, 48), value_channels=256, channels=96),
+    matching_head=dict(type='GlobalMatching'),
+    memory=dict(type='FrameBank', every=5, recent=1),
+    in_channels=192,
+    key_channels=64,
+    loss=dict(type='CrossEntropy'),
+    geometry=dict(divisor=16, sides='both'))
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='ClipSampler'),
+    dataset=dict(
+        type='MaskedClipDataset',
+        source=dict(type='SyntheticVOS', num_videos=100, size=(120, 216), seed=1),
+        pipeline=[
+            dict(type='RandomCropClip', size=(112, 208)),
+            dict(type='RandomFlipClip'),
+            dict(type='ChooseObjects', most=3),
+            dict(type='PackClip'),
+        ]))
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2000, val_interval=10**9)
+optim_wrapper = dict(type='BF16OptimWrapper', optimizer=dict(type='Adam', lr=2e-4))

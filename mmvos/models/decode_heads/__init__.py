@@ -1,0 +1,4 @@
+"""Decode heads."""
+from .refine import RefineDecoder
+
+__all__ = ['RefineDecoder']

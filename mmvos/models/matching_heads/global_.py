@@ -1,0 +1,89 @@
+"""Matching of every query with every remembered element, wherever it was."""
+from __future__ import annotations
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from ...registry import MODELS
+
+TILE_BYTES = 2**26  # of affinities at a time
+
+
+@MODELS.register_module()
+class GlobalMatching(BaseModule):
+    """Space-time memory read: a weighted mean of the memory's values for every query.
+
+    Affinity of element i and query j (STM, Oh et al. 2019, eq. 2): <key_i, query_j> / sqrt(Ck)
+    ('dot'), or -|key_i - query_j|^2 / sqrt(Ck) ('l2', STCN). Its softmax over the elements weighs
+    their values. Queries are taken in tiles, so that memory does not grow with their number.
+
+    Args:
+        topk: Only the k largest affinities of a query enter the softmax; all if None.
+        similarity: 'dot' or 'l2'.
+        init_cfg: See mmengine's BaseModule.
+    """
+
+    example = dict(topk=None)
+
+    def __init__(self, topk: int | None = None, *, similarity: str = 'dot',
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        if topk is not None and topk < 1:
+            raise ValueError(f'expected topk >= 1 or None, got {topk}')
+        if similarity not in ('dot', 'l2'):
+            raise ValueError(f"similarity should be 'dot' or 'l2', got {similarity!r}")
+        self.topk = topk
+        self.similarity = similarity
+
+    def forward(self, query: Tensor, keys: Tensor, values: Tensor,
+                valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Read `values` where `keys` are like `query`.
+
+        Args:
+            query: (B,Ck,M).
+            keys: (B,Ko,Ck,N), Ko is 1 or K.
+            values: (B,K,Cv,N).
+            valid: (B,K,N) bool, False for elements that an object must not read (stored before it
+                was given); None: all may be read. An object without any reads zeros.
+
+        Returns:
+            Readout (B,K,Cv,M), and how much each element was read (B,K,N): weights summed over
+            the queries, so that an object's N numbers sum to M.
+        """
+        batch, objects, _, elements = values.shape
+        rows = batch * (keys.shape[1] if valid is None else objects) * elements
+        tile = max(1, TILE_BYTES // (4 * rows))
+        parts, mass = [], values.new_zeros(batch, objects, elements, dtype=torch.float32)
+        for part in query.split(tile, -1):
+            weights = self.weights(part, keys, valid)
+            parts.append(_mean(values, weights))
+            mass = mass + weights.sum(-1)
+        return torch.cat(parts, -1), mass
+
+    def weights(self, query: Tensor, keys: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Softmax over the elements, (B,K,N,M) or, without `valid`, (B,Ko,N,M), in float32."""
+        scale = query.shape[1] ** -0.5
+        logits = (keys.transpose(-1, -2) @ (query * scale)[:, None]).float()
+        if self.similarity == 'l2':  # the query's own norm is the same for all elements
+            logits = 2 * logits - scale * keys.float().square().sum(2)[..., None]
+        if valid is not None:
+            # not minus infinity: where nothing is valid the softmax would be NaN
+            logits = logits.masked_fill(~valid[..., None], torch.finfo(logits.dtype).min)
+        weights = self._softmax(logits)
+        return weights if valid is None else weights * valid[..., None]
+
+    def _softmax(self, logits: Tensor) -> Tensor:
+        if self.topk is None or self.topk >= logits.shape[2]:
+            return logits.softmax(2)
+        best, where = logits.topk(self.topk, 2)
+        return torch.zeros_like(logits).scatter(2, where, best.softmax(2))
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """(B,K,Cv,N) and (B,K or 1,N,M) -> (B,K,Cv,M)."""
+    weights = weights.to(values.dtype)
+    if weights.shape[1] == values.shape[1]:
+        return values @ weights
+    # one product instead of one per object
+    return (values.flatten(1, 2) @ weights[:, 0]).unflatten(1, values.shape[1:3])

@@ -1,0 +1,123 @@
+"""STM: space-time memory networks.
+
+Oh, Lee, Xu, Kim, "Video object segmentation using space-time memory networks", ICCV 2019.
+Equations 1-2 (memory read), section 3.4 (several objects), section 3.3 (decoder).
+
+The paper's own training code is not public; the clip loss is that of the usual reproductions: the
+second frame is predicted from the first, the third from the first and the predicted second.
+"""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...ops import aggregate_logits, normalize_imagenet
+from ...registry import MODELS
+from ...structures import Frame, VideoSource, VideoState
+from ..memory_managers import MemoryManager
+from .supervised import SupervisedSegmentor
+
+
+@MODELS.register_module()
+class STM(SupervisedSegmentor):
+    """Segments each object by reading what earlier frames, encoded with its mask, say of it.
+
+    The call graph::
+
+        segment  > query_encoder > query_kv > matching_head (eq. 1) > decoder > aggregate_logits
+        memorize > memory_encoder(image, mask, other masks), per object > memory_kv -> bank 'memory'
+        loss     > SupervisedSegmentor: `step` over the clip
+
+    Args:
+        query_encoder: Config or module: (B,3,H,W) -> maps from fine to coarse, the last at 1/16.
+        memory_encoder: Config or module: (B*K,5,H,W) of image, mask and the others' mask -> tuple
+            whose last is at 1/16. One 5-channel convolution is the paper's sum of three.
+        decoder: Config or module of a decode head, see `RefineDecoder`.
+        matching_head: Config or module of a global matching head.
+        memory: Config of a memory manager; FrameBank(every=5, recent=1) is the paper's.
+        in_channels: Of both encoders' last maps.
+        key_channels: Ck.
+        **kwargs: `loss`, `geometry`, `data_preprocessor`, `init_cfg`.
+    """
+
+    example = dict(
+        query_encoder=dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4,
+                           num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1),
+                           out_indices=(0, 1, 2)),
+        memory_encoder=dict(type='mmseg.ResNet', in_channels=5, depth=18, base_channels=4,
+                            stem_channels=4, num_stages=3, strides=(1, 2, 2),
+                            dilations=(1, 1, 1), out_indices=(2,)),
+        decoder=dict(type='RefineDecoder', skip_channels=(8, 4), value_channels=6, channels=8),
+        matching_head=dict(type='GlobalMatching'), memory=dict(type='FrameBank', every=5),
+        in_channels=16, key_channels=4, loss=dict(type='CrossEntropy'), geometry=dict(divisor=16))
+
+    def __init__(self, query_encoder: dict | nn.Module, memory_encoder: dict | nn.Module, *,
+                 decoder: dict | nn.Module, matching_head: dict | nn.Module, memory: dict,
+                 in_channels: int = 1024, key_channels: int = 128, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.query_encoder = MODELS.build(query_encoder)
+        self.memory_encoder = MODELS.build(memory_encoder)
+        self.decoder = MODELS.build(decoder)
+        self.matching_head = MODELS.build(matching_head)
+        self.memory = memory
+        self.query_kv = KeyValue(in_channels, key_channels, self.decoder.value_channels)
+        self.memory_kv = KeyValue(in_channels, key_channels, self.decoder.value_channels)
+
+    def init_state(self, video: VideoSource | None) -> VideoState:
+        """An empty bank."""
+        bank: MemoryManager = MODELS.build(self.memory)
+        return VideoState(banks=dict(memory=bank))
+
+    def segment(self, frame: Frame, state: VideoState) -> Tensor:
+        """Log odds (B,K+1,H,W) of the aggregated objects."""
+        *skips, _ = self.encode(frame)
+        key, value = self.query(frame)
+        readout = self.read(key, state.banks['memory'], frame.index)
+        logits = self.decoder(readout, value, skips[::-1])
+        logits = F.interpolate(logits.flatten(0, 1), frame.image.shape[-2:], mode='bilinear',
+                               align_corners=False).unflatten(0, logits.shape[:2])
+        return aggregate_logits(logits.softmax(2)[:, :, 1], valid=state.objects['valid'])
+
+    def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
+        """Encode the frame once with each object's soft mask and the sum of the others'."""
+        objects = probs[:, 1:]
+        others = (objects.sum(1, keepdim=True) - objects).clamp(0, 1)
+        image = normalize_imagenet(frame.image)[:, None].expand(-1, objects.shape[1], -1, -1, -1)
+        x = torch.cat([image, objects[:, :, None], others[:, :, None]], 2)
+        key, value = self.memory_kv(self.memory_encoder(x.flatten(0, 1))[-1])
+        key, value = (part.unflatten(0, objects.shape[:2]) for part in (key, value))
+        state.banks['memory'].add(
+            frame.index, objects=dict(key=key, value=value, exists=key.new_ones(
+                (*objects.shape[:2], 1, 1, 1))), permanent=frame.introduces)
+
+    def encode(self, frame: Frame) -> tuple[Tensor, ...]:
+        """Maps of the frame from fine to coarse, computed once."""
+        return frame.cached('maps', lambda: self.query_encoder(normalize_imagenet(frame.image)))
+
+    def query(self, frame: Frame) -> tuple[Tensor, Tensor]:
+        """Key (B,Ck,h,w) and value (B,Cv,h,w) of the frame."""
+        return self.query_kv(self.encode(frame)[-1])
+
+    def read(self, key: Tensor, bank: MemoryManager, now: int) -> Tensor:
+        """(B,K,Cv,h,w) of the memory; what is older than an object does not exist for it."""
+        keys, values = bank.read('key', now), bank.read('value', now)
+        exists = bank.read('exists', now) > 0
+        valid = None
+        if not exists.all():
+            valid = exists.expand(*keys.shape[:2], 1, *keys.shape[3:]).flatten(2)
+        readout, _ = self.matching_head(key.flatten(2), keys.flatten(3), values.flatten(3), valid)
+        return readout.unflatten(-1, key.shape[-2:])
+
+
+class KeyValue(nn.Module):
+    """Two 3x3 convolutions of one map."""
+
+    def __init__(self, in_channels: int, key_channels: int, value_channels: int) -> None:
+        super().__init__()
+        self.key = nn.Conv2d(in_channels, key_channels, 3, padding=1)
+        self.value = nn.Conv2d(in_channels, value_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Key and value, (B,C,h,w) each."""
+        return self.key(x), self.value(x)

@@ -1,0 +1,62 @@
+"""Training with masks: the frames of a clip go through the same `step` as at inference."""
+from __future__ import annotations
+
+from abc import ABC
+
+import torch
+from torch import Tensor
+
+from ...registry import MODELS
+from ...structures import Frame, VOSDataSample
+from .base import VideoSegmentor
+
+
+class SupervisedSegmentor(VideoSegmentor, ABC):
+    """A segmentor whose `loss` unrolls `step` over clips with masks.
+
+    The objects of a clip are given on its first frame; every later frame is segmented, compared
+    with its mask and memorised as it was predicted.
+
+    Args:
+        loss: Config or module: (probabilities (1,K+1,H,W), one-hot target) -> scalar; None for a
+            model that is only tested.
+        **kwargs: See `VideoSegmentor`.
+    """
+
+    def __init__(self, *, loss: dict | torch.nn.Module | None = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.loss_module = loss and MODELS.build(loss)
+
+    def loss(self, inputs: Tensor, data_samples: list[VOSDataSample]) -> dict[str, Tensor]:
+        """Mean loss over the frames after the first.
+
+        Args:
+            inputs: (B,T,3,H,W) RGB in [0,1].
+            data_samples: Each with `gt_masks` (T,H,W) uint8, ids 1 to n; the first frame shows all
+                of them.
+
+        Returns:
+            'loss', a scalar.
+
+        Raises:
+            ValueError: The model has no loss, or a clip has one frame or no object.
+        """
+        if self.loss_module is None:
+            raise ValueError(f'{type(self).__name__} has no loss to train with; give it loss=...')
+        labels = torch.stack([sample.gt_masks for sample in data_samples]).to(inputs.device)
+        counts = labels[:, 0].flatten(1).amax(1).tolist()
+        if inputs.shape[1] < 2 or not min(counts):
+            raise ValueError('expected clips of 2 frames or more with an object on the first, got '
+                             f'{inputs.shape[1]} frames and {counts} objects; correct the dataset')
+        ids = torch.arange(max(counts) + 1, device=inputs.device)[:, None, None]
+        state, losses = self.init_state(None), []
+        for t in range(inputs.shape[1]):
+            target = (labels[:, t, None] == ids).to(inputs.dtype)
+            if t == 0:
+                valid = ids[1:, 0, 0] <= torch.tensor(counts, device=inputs.device)[:, None]
+                self.step(Frame(0, inputs[:, 0], target[:, 1:], valid, valid), state)
+                continue
+            probs = self.step(Frame(t, inputs[:, t]), state)
+            losses += [self.loss_module(probs[b:b + 1, :n + 1], target[b:b + 1, :n + 1])
+                       for b, n in enumerate(counts)]
+        return dict(loss=torch.stack(losses).mean())

@@ -1,0 +1,121 @@
+"""Clips with masks: which frames, which objects, and that masks go with their frames."""
+import numpy as np
+import pytest
+import torch
+
+from mmvos.datasets import (
+    ChooseObjects,
+    ClipIndex,
+    MaskedClipDataset,
+    RandomCropClip,
+    RandomFlipClip,
+    ResizeClip,
+    SyntheticVOS,
+)
+from mmvos.io import InputError
+
+SOURCE = dict(type='SyntheticVOS', num_videos=3, length=12, size=(48, 64), num_objects=(2, 3))
+PIPELINE = [dict(type='ChooseObjects', most=2, area=1), dict(type='PackClip')]
+
+
+def build(**options):
+    return MaskedClipDataset(**{'source': SyntheticVOS(**{k: v for k, v in SOURCE.items()
+                                                          if k != 'type'}),
+                                'pipeline': PIPELINE, **options})
+
+
+@pytest.mark.parametrize('reverse', [0., 1.])
+def test_frames_are_in_order_and_at_most_max_skip_apart(reverse):
+    data, seen = build(max_skip=3, clips_per_video=50, reverse=reverse), set()
+    clips = data.epoch(np.random.default_rng(0))
+    assert len(clips) == len(data) == 150
+    assert {video for video, _ in clips} == {0, 1, 2}
+    for _, frames in clips:
+        gaps = np.diff(frames) * (-1 if reverse else 1)
+        assert ((gaps >= 1) & (gaps <= 3)).all()
+        assert min(frames) >= 0
+        assert max(frames) < 12
+        seen |= {*frames} | {('gap', gap) for gap in gaps.tolist()}
+    assert seen == {*range(12), ('gap', 1), ('gap', 2), ('gap', 3)}
+
+
+def test_skips_fit_into_short_videos():
+    data = build(max_skip=100, length=4)
+    for _, frames in data.epoch(np.random.default_rng(1)):
+        assert abs(frames[-1] - frames[0]) <= 11
+
+
+def test_clips_hold_the_frames_and_masks_of_the_video():
+    data = build()
+    item = data[ClipIndex(1, (2, 4, 7), (5,))]
+    video, masks = data.videos[1], data.masks[1]
+    labels = item['data_samples'].gt_masks
+    for t, frame in enumerate((2, 4, 7)):
+        assert np.array_equal(item['inputs'][t].permute(1, 2, 0), video.read(frame))
+        truth = masks.read(frame)
+        for new in (1, 2):  # each is one object, the same on every frame
+            old = {int(x) for x in np.unique(masks.read(2)[labels[0] == new])}
+            assert len(old) == 1
+            assert np.array_equal(labels[t] == new, truth == old.pop())
+
+
+def test_clips_without_an_object_on_the_first_frame_are_drawn_again():
+    data = build()
+    late = int(np.flatnonzero([len(np.unique(m.read(0))) for m in data.masks])[0])
+    empty = data.masks[late]
+    original = empty.read
+    empty.read = lambda frame: original(frame) * (frame > 3)
+    for seed in range(5):
+        labels = data[ClipIndex(late, (0, 1, 2), (seed,))]['data_samples'].gt_masks
+        assert labels[0].any()
+    empty.read = lambda frame: original(frame) * 0
+    with pytest.raises(InputError, match='20 clips of video .* show no object'):
+        data[ClipIndex(late, (0, 1, 2), (0,))]
+
+
+def test_videos_that_are_too_short():
+    with pytest.raises(InputError, match="'synthetic_000' has fewer than 13 annotated frames"):
+        build(length=13)
+
+
+def test_objects_are_chosen_on_the_first_frame():
+    first, later = np.zeros((2, 20, 30), np.uint8)
+    first[:10, :10], first[:10, 10:20], first[0, 29], first[15:, :] = 7, 3, 9, 255
+    later[:10, :10], later[10:, :10] = 3, 5
+    seen = set()
+    for seed in range(20):
+        out = ChooseObjects(1, area=50).transform(dict(
+            masks=[first, later], rng=np.random.default_rng(seed)))['masks']
+        kept = int(first[out[0] == 1][0])
+        seen.add(kept)
+        assert np.array_equal(out[0] == 1, first == kept)
+        assert np.array_equal(out[1] == 1, later == kept)
+        assert out[0].max() == 1
+    assert seen == {3, 7}
+    both = ChooseObjects(5, area=50).transform(dict(
+        masks=[first], rng=np.random.default_rng(0)))['masks'][0]
+    assert np.unique(both).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize('transform', [
+    ResizeClip((17, 23)), RandomCropClip((20, 25)), RandomCropClip((60, 90)), RandomFlipClip(1.)])
+def test_masks_go_with_their_frames(transform):
+    """The mask is a channel of the image: it must stay so."""
+    mask = np.kron(np.random.default_rng(0).integers(0, 4, (8, 10)), np.ones((6, 6)))
+    mask = mask.astype(np.uint8)
+    frame = np.repeat(mask[..., None] * 60, 3, -1)
+    for seed in range(5):
+        out = transform.transform(dict(frames=[frame], masks=[mask],
+                                       rng=np.random.default_rng(seed)))
+        image, labels = out['frames'][0], out['masks'][0]
+        assert image.shape[:2] == labels.shape
+        assert set(np.unique(labels)) <= {0, 1, 2, 3}
+        close = np.abs(image[..., 0].astype(int) - labels.astype(int) * 60) <= 30
+        assert close.mean() > 0.9  # all but cells' edges, which frames blend
+
+
+def test_same_seed_same_clip():
+    data = build(pipeline=[dict(type='RandomCropClip', size=(32, 32)), *PIPELINE])
+    one, two = (data[ClipIndex(0, (0, 1, 2), (3,))] for _ in range(2))
+    assert torch.equal(one['inputs'], two['inputs'])
+    assert torch.equal(one['data_samples'].gt_masks, two['data_samples'].gt_masks)

@@ -1,0 +1,162 @@
+"""STM: parameter counts and memory of the released code, symmetries, and that it can learn."""
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmvos.datasets import SyntheticVOS
+from mmvos.models import STM, FrameBank, RefineDecoder
+from mmvos.models.segmentors import Geometry
+from mmvos.registry import MODELS
+from mmvos.structures import Frame, VOSDataSample
+from mmvos.testing.construction_contracts import build
+from mmvos.testing.fakes import FakeVideo, fake_frames
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_parameters_of_the_released_model():
+    cfg = Config.fromfile('configs/stm/stm_r50_davis2016.py').model
+    with DefaultScope.overwrite_default_scope('mmvos'), torch.device('meta'):
+        model = MODELS.build(cfg)
+    parts = {name: parameters(part) for name, part in model.named_children()}
+    assert parts == dict(
+        query_encoder=8_543_296, memory_encoder=8_549_568, query_kv=5_898_880, memory_kv=5_898_880,
+        decoder=10_034_946, data_preprocessor=0, loss_module=0, matching_head=0)
+    assert parameters(model) == 38_925_570
+
+
+def test_memory_schedule():
+    bank, seen = FrameBank(every=5, recent=1), {}
+    for t in range(13):
+        seen[t] = bank.indices(t)
+        bank.add(t, shared=dict(key=torch.zeros(1, 1, 1, 1)), permanent=t == 0)
+    assert {t: seen[t] for t in (1, 2, 6, 7, 11, 12)} == {
+        1: [0], 2: [0, 1], 6: [0, 5], 7: [0, 5, 6], 11: [0, 5, 10], 12: [0, 5, 10, 11]}
+    assert sorted(bank.items) == [0, 5, 10, 12]  # 12 is the last one
+
+
+def test_decoder_equals_one_convolution_of_readout_and_value():
+    torch.manual_seed(0)
+    decoder = build(RefineDecoder).double()
+    readout = torch.randn(2, 3, 4, 3, 5, dtype=torch.float64)
+    value = torch.randn(2, 4, 3, 5, dtype=torch.float64)
+    skips = [torch.randn(2, 6, 6, 10, dtype=torch.float64),
+             torch.randn(2, 5, 12, 20, dtype=torch.float64)]
+    x = torch.cat([readout[:, 1], value], 1)
+    x = decoder.block(decoder.conv(x))
+    for refine, skip in zip(decoder.refine, skips, strict=True):
+        up = F.interpolate(x, skip.shape[-2:], mode='bilinear', align_corners=False)
+        x = refine.block(refine.skip_block(refine.skip_conv(skip)) + up)
+    expected = decoder.predict(x.relu())
+    torch.testing.assert_close(decoder(readout, value, skips)[:, 1], expected, rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+def test_permuted_objects_give_permuted_masks():
+    model = build(STM)
+    frames = list(fake_frames([FakeVideo(4, (32, 48), starts=(0, 0, 0))], 16))
+    order = [2, 0, 1]
+    first = frames[0]
+    turned = Frame(0, first.image, first.masks[:, order], first.given[:, order])
+    runs = []
+    for start in (first, turned):
+        state = model.init_state(None)
+        runs.append([model.step(frame, state) for frame in [start, *(
+            Frame(frame.index, frame.image) for frame in frames[1:])]])
+    for plain, permuted in zip(*runs, strict=True):
+        expected = torch.cat([plain[:, :1], plain[:, 1:][:, order]], 1)
+        torch.testing.assert_close(permuted, expected, rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_late_object_does_not_read_what_is_older():
+    """Its masks are the same as if the older frames had not been stored for it."""
+    model = build(STM)
+    frames = list(fake_frames([FakeVideo(4, (32, 48), starts=(0, 2))], 16))
+    state = model.init_state(None)
+    for frame in frames[:3]:
+        model.step(frame, state)
+    expected = model.segment(frames[3], state)
+    for index in (0, 1):
+        if index in state.banks['memory'].items:
+            item = state.banks['memory'].items[index].objects
+            assert item['exists'][0, :, 0, 0, 0].tolist() == [1, 0]
+            item['value'][:, 1] = 100
+            item['key'][:, 1] = 100
+    torch.testing.assert_close(model.segment(frames[3], state), expected)
+
+
+@pytest.mark.parametrize('size', [(33, 47), (32, 48), (17, 50)])
+def test_padding_on_both_sides(size):
+    geometry = Geometry(divisor=16, sides='both')
+    x = torch.rand(2, 3, *size)
+    padded = geometry.pad_image(x)
+    assert [side % 16 for side in padded.shape[-2:]] == [0, 0]
+    top, left = ((big - small) // 2 for big, small in zip(padded.shape[-2:], size, strict=True))
+    assert torch.equal(padded[..., top:top + size[0], left:left + size[1]], x)
+    assert padded.sum().item() == pytest.approx(x.sum().item(), rel=1e-5)
+    assert torch.equal(geometry.crop(padded, size), x)
+
+
+def clip_of(video, length):
+    frames = np.stack([video.read(t) for t in range(length)]).transpose(0, 3, 1, 2)
+    sample = VOSDataSample(metainfo=dict(video_name=video.name))
+    sample.gt_masks = torch.from_numpy(np.stack([video.labels(t) for t in range(length)]))
+    return torch.from_numpy(frames)[None].float() / 255, [sample]
+
+
+def test_what_cannot_be_trained_on():
+    model = build(STM)
+    inputs, samples = clip_of(FakeVideo(3, (32, 48), starts=(1,)), 3)
+    with pytest.raises(ValueError, match=r'3 frames and \[0\] objects'):
+        model.loss(inputs, samples)
+    inputs, samples = clip_of(FakeVideo(1, (32, 48)), 1)
+    with pytest.raises(ValueError, match='1 frames'):
+        model.loss(inputs, samples)
+    with pytest.raises(ValueError, match='STM has no loss'):
+        build(STM, loss=None).loss(inputs, samples)
+
+
+@pytest.mark.slow
+def test_learns_one_clip():
+    """J > 0.95 on the clip it saw within 400 steps."""
+    torch.manual_seed(0)
+    video = SyntheticVOS(1, 3, size=(64, 96), num_objects=(1, 1), seed=3).videos[0]
+    inputs, samples = clip_of(video, 3)
+    encoder = dict(type='mmseg.ResNet', depth=18, base_channels=16, stem_channels=16,
+                   num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), norm_eval=True)
+    model = build(
+        STM, query_encoder=dict(encoder, out_indices=(0, 1, 2)),
+        memory_encoder=dict(encoder, in_channels=5, out_indices=(2,)), in_channels=64,
+        key_channels=16, decoder=dict(type='RefineDecoder', skip_channels=(32, 16),
+                                      value_channels=32, channels=32)).train()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    scores = []
+    for step in range(400):
+        loss = model.loss(inputs, samples)['loss']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 20 == 19:
+            scores.append(score(model, inputs, samples[0].gt_masks))
+            if scores[-1] > 0.95:
+                return
+    raise AssertionError(f'J after every 20 steps: {scores}')
+
+
+@torch.no_grad()
+def score(model, inputs, labels):
+    """Mean J of the frames after the first."""
+    state, values = model.init_state(None), []
+    for t in range(inputs.shape[1]):
+        given = dict(masks=(labels[None, None, 0] > 0).float(),
+                     given=torch.ones(1, 1, dtype=torch.bool)) if t == 0 else {}
+        mask = model.step(Frame(t, inputs[:, t], **given), state)[0, 1] > 0.5
+        truth = labels[t] > 0
+        values.append(((mask & truth).sum() / (mask | truth).sum()).item())
+    return sum(values[1:]) / len(values[1:])
