@@ -6,11 +6,11 @@ from .losses import ColorReconstructionLoss, CrossEntropy
 from .matching_heads import GlobalMatching, LocalMatching
 from .memory_managers import FrameBank, MemoryManager
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
-from .segmentors import MAMP, STM, FlowPropagation, VideoSegmentor, VOSSession
+from .segmentors import MAMP, STM, FlowPropagation, MUNet, VideoSegmentor, VOSSession
 
 __all__ = [
     'MAMP', 'RAFT', 'STM', 'ColorReconstructionLoss', 'CrossEntropy', 'DISFlow',
-    'FlowPropagation', 'FrameBank', 'GlobalMatching', 'LocalMatching', 'MemoryManager',
+    'FlowPropagation', 'FrameBank', 'GlobalMatching', 'LocalMatching', 'MUNet', 'MemoryManager',
     'MotionEstimator', 'RawColor', 'RefineDecoder', 'VOSDataPreprocessor',
     'VOSResNet18', 'VOSSession', 'VideoSegmentor', 'ZeroFlow'
 ]

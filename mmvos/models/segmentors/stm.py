@@ -72,7 +72,7 @@ class STM(SupervisedSegmentor):
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Log odds (B,K+1,H,W) of the aggregated objects."""
         *skips, _ = self.encode(frame)
-        key, value = self.query(frame)
+        key, value = self.query(frame, state)
         readout = self.read(key, state.banks['memory'], frame.index)
         logits = self.decoder(readout, value, skips[::-1])
         logits = F.interpolate(logits.flatten(0, 1), frame.image.shape[-2:], mode='bilinear',
@@ -80,22 +80,26 @@ class STM(SupervisedSegmentor):
         return aggregate_logits(logits.softmax(2)[:, :, 1], valid=state.objects['valid'])
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
-        """Encode the frame once with each object's soft mask and the sum of the others'."""
+        """Encode the frame with each object's mask, see `memory_input`."""
         objects = probs[:, 1:]
-        others = (objects.sum(1, keepdim=True) - objects).clamp(0, 1)
         image = normalize_imagenet(frame.image)[:, None].expand(-1, objects.shape[1], -1, -1, -1)
-        x = torch.cat([image, objects[:, :, None], others[:, :, None]], 2)
+        x = self.memory_input(image, objects)
         key, value = self.memory_kv(self.memory_encoder(x.flatten(0, 1))[-1])
         key, value = (part.unflatten(0, objects.shape[:2]) for part in (key, value))
         state.banks['memory'].add(
             frame.index, objects=dict(key=key, value=value, exists=key.new_ones(
                 (*objects.shape[:2], 1, 1, 1))), permanent=frame.introduces)
 
+    def memory_input(self, image: Tensor, objects: Tensor) -> Tensor:
+        """(B,K,5,H,W) of image (B,K,3,H,W), soft mask and the sum of the others'."""
+        others = (objects.sum(1, keepdim=True) - objects).clamp(0, 1)
+        return torch.cat([image, objects[:, :, None], others[:, :, None]], 2)
+
     def encode(self, frame: Frame) -> tuple[Tensor, ...]:
         """Maps of the frame from fine to coarse, computed once."""
         return frame.cached('maps', lambda: self.query_encoder(normalize_imagenet(frame.image)))
 
-    def query(self, frame: Frame) -> tuple[Tensor, Tensor]:
+    def query(self, frame: Frame, state: VideoState) -> tuple[Tensor, Tensor]:
         """Key (B,Ck,h,w) and value (B,Cv,h,w) of the frame."""
         return self.query_kv(self.encode(frame)[-1])
 

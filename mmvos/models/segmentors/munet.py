@@ -1,0 +1,155 @@
+"""MUNet: motion and uncertainty between neighbouring frames guide the read from memory.
+
+Sun, Mao, Dai, Zhong, Wang, "MUNet: Motion uncertainty-aware semi-supervised video object
+segmentation". Section 3.2 (MU-layer: equation 1 cost volume, then displacement, equation 2
+uncertainty, motion feature), section 3.3 (equation 3, motion-aware spatial attention), section 3.4
+(equation 4, loss). Everything else is STM.
+
+What the text leaves open or prints differently from what can work is said beside the code. The
+text's displacement prefers the worst match (softmax of minus a similarity); `sign=-1,
+temperature=1` is what is printed, `sign=1, temperature=0.1` measures motion.
+"""
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...ops import local_correlation
+from ...registry import MODELS
+from ...structures import Frame, VideoState
+from ..losses import cross_entropy, mask_iou_loss
+from .stm import STM
+
+
+@MODELS.register_module()
+class MUNet(STM):
+    """STM whose query is modulated by the motion since the frame before.
+
+    The call graph::
+
+        segment  > query_encoder > reduce > motion (MU-layer) > attention (MSAM) > query_kv > as STM
+        memorize > as STM, without the others' mask; reduced features of this frame -> shared
+
+    Motion is that of the frame, not of an object: it is computed once and serves all objects.
+
+    Args:
+        query_encoder: As STM's.
+        memory_encoder: As STM's, of 4 channels: image and mask.
+        in_channels: Of both encoders' last maps.
+        radius: R of the search window in cells; 12 gives the paper's 25x25.
+        sign: -1 as printed, 1 for the best match.
+        temperature: Of the softmax over the window.
+        **kwargs: Of STM.
+    """
+
+    example = {**STM.example, 'radius': 2,
+               'memory_encoder': {**STM.example['memory_encoder'], 'in_channels': 4},
+               'loss': dict(type='BootstrappedIoU')}
+
+    def __init__(self, query_encoder: dict | nn.Module, memory_encoder: dict | nn.Module, *,
+                 in_channels: int = 1024, radius: int = 12, sign: int = -1,
+                 temperature: float = 1., **kwargs) -> None:
+        super().__init__(query_encoder, memory_encoder, in_channels=in_channels, **kwargs)
+        if radius < 1 or sign not in (-1, 1) or temperature <= 0:
+            raise ValueError('expected radius >= 1, sign -1 or 1 and temperature > 0, got '
+                             f'{radius}, {sign} and {temperature}')
+        self.radius = radius
+        self.sharpness = sign / temperature
+        self.reduce = nn.Conv2d(in_channels, in_channels // 4, 1)
+        self.motion_net = motion_net(in_channels)
+        self.attention = nn.Conv2d(in_channels, 1, 1)
+
+    def query(self, frame: Frame, state: VideoState) -> tuple[Tensor, Tensor]:
+        """Key and value of the modulated map F_s * sigmoid(conv(F_m)) + F_s (eq. 3)."""
+        semantic = self.encode(frame)[-1]
+        motion = self.motion_net(self.motion(frame, state))
+        return self.query_kv(semantic * self.attention(motion).sigmoid() + semantic)
+
+    def motion(self, frame: Frame, state: VideoState) -> Tensor:
+        """(B,3,h,w): displacement (u, v) to the frame before in cells and the best similarity."""
+        volume = cost_volume(self.reduced(frame), state.shared['previous'], self.radius)
+        return torch.cat([displacement(volume, self.sharpness), confidence(volume)], 1)
+
+    def reduced(self, frame: Frame) -> Tensor:
+        """(B,C/4,h,w), computed once per frame."""
+        return frame.cached('reduced', lambda: self.reduce(self.encode(frame)[-1]))
+
+    def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
+        """As STM, and the features to which the next frame is compared."""
+        super().memorize(frame, probs, state)
+        state.shared['previous'] = self.reduced(frame)
+
+    def memory_input(self, image: Tensor, objects: Tensor) -> Tensor:
+        """Image and the object's own mask: the text has no mask of the others."""
+        return torch.cat([image, objects[:, :, None]], 2)
+
+
+def motion_net(out_channels: int = 1024) -> nn.Sequential:
+    """Eight convolutions with ReLU between, from (u, v, U) to the motion feature (section 3.2)."""
+    layers: list[nn.Module] = []
+    sizes = ((3, 3, 7), (3, 16, 1), (16, 16, 3), (16, 32, 1), (32, 32, 3), (32, 32, 1),
+             (32, 64, 3), (64, out_channels, 1))
+    for before, after, kernel in sizes:
+        layers += [nn.Conv2d(before, after, kernel, padding=kernel // 2), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def cost_volume(now: Tensor, before: Tensor, radius: int) -> Tensor:
+    """Cosine similarity of each cell with a window of the frame before (eq. 1).
+
+    Outside the map it is 0: cutting the window there would shift the displacement by cells.
+
+    Args:
+        now: (B,C,h,w).
+        before: (B,C,h,w).
+        radius: R.
+
+    Returns:
+        (B,P*P,h,w) from -1 to 1, row by row from (-R,-R).
+    """
+    now, before = (F.normalize(x.float(), dim=1) for x in (now, before))
+    return local_correlation(now, before, radius)
+
+
+def displacement(volume: Tensor, sharpness: float) -> Tensor:
+    """Mean offset in cells, x first, weighted by the softmax of `sharpness` * volume (section 3.2).
+
+    Args:
+        volume: (B,P*P,h,w).
+        sharpness: -1 in the text; 1 / temperature.
+
+    Returns:
+        (B,2,h,w): this frame's cell x was at x + displacement.
+    """
+    side = round(volume.shape[1] ** 0.5)
+    steps = torch.arange(side, device=volume.device, dtype=volume.dtype) - side // 2
+    offsets = torch.stack([steps.repeat(side), steps.repeat_interleave(side)])
+    return torch.einsum('bnhw,dn->bdhw', (sharpness * volume).softmax(1), offsets)
+
+
+def confidence(volume: Tensor) -> Tensor:
+    """(B,1,h,w): the largest similarity (eq. 2); high is a good match."""
+    return volume.amax(1, keepdim=True)
+
+
+@MODELS.register_module()
+class BootstrappedIoU(nn.Module):
+    """Cross entropy of the hardest pixels + weight * mask IoU loss (eq. 4, with its minus sign).
+
+    Args:
+        top_p: Share of the pixels.
+        weight: Lambda.
+    """
+
+    example = dict(top_p=0.4)
+
+    def __init__(self, top_p: float = 0.4, weight: float = 1.) -> None:
+        super().__init__()
+        self.top_p = top_p
+        self.weight = weight
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss of (B,K+1,H,W) probabilities and one-hot masks."""
+        return (cross_entropy(pred, target, self.top_p)
+                + self.weight * mask_iou_loss(pred, target))
