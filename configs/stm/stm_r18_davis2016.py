@@ -1,4 +1,5 @@
 # STM with a small ResNet-18, trained from scratch on DAVIS-2016 at 240p, for one small machine
+# Batch norms are trained too: there are no ImageNet weights to keep.
 _base_ = ['../_base_/datasets/davis2016.py', '../_base_/default_runtime.py']
 
 model = dict(

@@ -1,4 +1,5 @@
 # STM with a small ResNet-18 on SyntheticVOS: nothing to download
+# Batch norms are trained too: there are no ImageNet weights to keep.
 _base_ = ['../_base_/datasets/synthetic.py', '../_base_/default_runtime.py']
 
 model = dict(

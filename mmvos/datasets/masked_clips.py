@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..io import InputError, as_labels
+from ..io import InputError, fit_mask
+from ..io.colours import present_values
 from ..registry import DATASETS
 from .base import VideoDataset
 from .clip_dataset import ClipDataset, ClipIndex
 
-ATTEMPTS = 20  # draws of one clip until its first frame shows an object
+ATTEMPTS = 100  # draws of clips until one shows an object on its first frame
 
 
 @DATASETS.register_module()
@@ -18,15 +19,15 @@ class MaskedClipDataset(ClipDataset):
     """Clips of annotated frames in order of time, up to `max_skip` apart, or backwards.
 
     An epoch draws every video `clips_per_video` times. A clip whose first frame shows no object
-    once it went through the pipeline is drawn again.
+    once it went through the pipeline is replaced by one of any video. Masks of 0 and 255 are one
+    object; where there are ids, 255 (void) becomes background.
 
     Args:
         source: Config or `VideoDataset` with `truth`.
         pipeline: Transforms; besides what `ClipDataset` gives they see `masks`, a list of
             (H,W) uint8 ids; the last is `PackClip`.
         length: Frames of a clip.
-        max_skip: Most annotated frames from one frame of a clip to the next; a curriculum changes
-            it while training.
+        max_skip: Most annotated frames from one frame of a clip to the next.
         clips_per_video: Clips of an epoch.
         reverse: Probability of a clip that runs backwards.
     """
@@ -36,6 +37,9 @@ class MaskedClipDataset(ClipDataset):
 
     def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], *, length: int = 3,
                  max_skip: int = 5, clips_per_video: int = 1, reverse: float = 0.5) -> None:
+        if length < 2 or max_skip < 1 or clips_per_video < 1:
+            raise InputError('expected length >= 2, max_skip >= 1 and clips_per_video >= 1, got '
+                             f'{length}, {max_skip} and {clips_per_video}')
         source = DATASETS.build(source) if isinstance(source, dict) else source
         super().__init__(source, pipeline, length=length, gaps=(1,), gap_probs=(1.,))
         self.masks = [source.sources(source.get_data_info(index))[2]
@@ -69,16 +73,24 @@ class MaskedClipDataset(ClipDataset):
         return tuple(indices[position] for position in positions.tolist())
 
     def __getitem__(self, item: ClipIndex) -> dict:
-        rng, frames = np.random.default_rng(item.seed), item.frames
-        video, masks = self.videos[item.video], self.masks[item.video]
+        rng, number, frames = np.random.default_rng(item.seed), item.video, item.frames
         for _ in range(ATTEMPTS):
-            packed = self.pipeline(dict(
-                frames=[video.read(frame) for frame in frames],
-                # 0/255, as in DAVIS-2016, is one object
-                masks=[as_labels(masks.read(frame)) for frame in frames],
-                video_name=video.name, rng=rng))
+            video = self.videos[number]
+            images = [video.read(frame) for frame in frames]
+            packed = self.pipeline(dict(frames=images, masks=self._masks(number, frames, images),
+                                        video_name=video.name, rng=rng))
             if packed['data_samples'].gt_masks[0].any():
                 return packed
-            frames = self.draw(item.video, rng)
-        raise InputError(f"{ATTEMPTS} clips of video '{video.name}' show no object on their first "
-                         'frame; leave the video out, or crop less')
+            number = int(rng.integers(len(self.videos)))
+            frames = self.draw(number, rng)
+        raise InputError(f'{ATTEMPTS} clips in a row show no object on their first frame; crop '
+                         'less, or take videos with larger objects')
+
+    def _masks(self, number: int, frames: Sequence[int],
+               images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Ids of each frame, of the size of its image."""
+        maps = [self.masks[number].read(frame) for frame in frames]
+        white = {int(x) for labels in maps for x in present_values(labels)} <= {0, 255}
+        return [fit_mask(labels == 255 if white else np.where(labels == 255, 0, labels),
+                         image.shape[:2], f"mask of video '{self.videos[number].name}'")
+                .astype(np.uint8) for labels, image in zip(maps, images, strict=True)]

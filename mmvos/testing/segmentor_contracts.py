@@ -109,9 +109,11 @@ def check_removed_object(cls: type) -> None:
     session = model.session()
     for index in range(3):
         session.step(*_item(video, index))
-    held = session.state.nbytes()
+    before, held = _object_tensors(session.state), session.state.nbytes()
     session.remove([2])
     assert session.state.nbytes() < held, 'removing an object freed nothing'
+    for name, tensor in _object_tensors(session.state).items():
+        assert torch.equal(tensor, before[name][:, [0, 2]]), f'{name}: another object was removed'
     for index in range(3, 6):
         found = set(np.unique(session.step(video.read(index))).tolist())
         assert found <= {0, 1, 3} or not model.needs_mask, f'frame {index}: ids {found}'
@@ -195,12 +197,14 @@ def check_grow_and_drop(cls: type) -> None:
 
 def _assert_objects(state: VideoState, known: int) -> None:
     assert state.num_objects == known, f'{state.num_objects} objects instead of {known}'
-    tensors = {**state.objects, **{f'{bank} {index} {name}': tensor
-                                   for bank, manager in state.banks.items()
-                                   for index, item in manager.items.items()
-                                   for name, tensor in item.objects.items()}}
-    wrong = {name: tuple(t.shape) for name, t in tensors.items() if t.shape[1] != known}
+    wrong = {name: tuple(t.shape) for name, t in _object_tensors(state).items()
+             if t.shape[1] != known}
     assert not wrong, f'expected {known} objects on axis 1, got {wrong}'
+
+
+def _object_tensors(state: VideoState) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in state.tensors().items()
+            if name.startswith('objects/') or '/objects/' in name}
 
 
 def _item(video: FakeVideo, index: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -40,9 +40,37 @@ def test_frames_are_in_order_and_at_most_max_skip_apart(reverse):
 
 
 def test_skips_fit_into_short_videos():
-    data = build(max_skip=100, length=4)
-    for _, frames in data.epoch(np.random.default_rng(1)):
-        assert abs(frames[-1] - frames[0]) <= 11
+    data = build(max_skip=100, length=4, clips_per_video=50)
+    gaps = {gap for _, frames in data.epoch(np.random.default_rng(1))
+            for gap in np.abs(np.diff(frames)).tolist()}
+    assert gaps == {1, 2, 3}  # three gaps of 3 are the most that 12 frames have room for
+
+
+@pytest.mark.parametrize(('values', 'expected'), [
+    ((0, 255), {0, 1}), ((0, 1, 2, 255), {0, 1, 2}), ((0, 2, 3), {0, 1, 2})])
+def test_white_is_an_object_where_nothing_else_is_and_void_beside_ids(values, expected):
+    data = build(pipeline=[dict(type='ChooseObjects', most=9, area=1), dict(type='PackClip')])
+    labels = np.zeros((48, 64), np.uint8)
+    for number, value in enumerate(values):
+        labels[number * 10:number * 10 + 10] = value
+    data.masks[0].read = lambda frame: labels
+    found = data[ClipIndex(0, (0, 1, 2), (0,))]['data_samples'].gt_masks
+    assert set(np.unique(found).tolist()) == expected
+    assert not found[:, labels == 255].any() or values == (0, 255)
+
+
+def test_masks_of_another_size_than_their_frames():
+    data = build()
+    read = data.masks[0].read
+    data.masks[0].read = lambda frame: np.repeat(read(frame), 2, 0)
+    with pytest.raises(InputError, match="video 'synthetic_000' is 64x96 .* frame is 64x48"):
+        data[ClipIndex(0, (0, 1, 2), (0,))]
+
+
+@pytest.mark.parametrize('wrong', [dict(length=1), dict(max_skip=0), dict(clips_per_video=0)])
+def test_wrong_options(wrong):
+    with pytest.raises(InputError, match='expected length >= 2, max_skip >= 1 and clips_per'):
+        build(**wrong)
 
 
 def test_clips_hold_the_frames_and_masks_of_the_video():
@@ -68,8 +96,9 @@ def test_clips_without_an_object_on_the_first_frame_are_drawn_again():
     for seed in range(5):
         labels = data[ClipIndex(late, (0, 1, 2), (seed,))]['data_samples'].gt_masks
         assert labels[0].any()
-    empty.read = lambda frame: original(frame) * 0
-    with pytest.raises(InputError, match='20 clips of video .* show no object'):
+    for masks in data.masks:
+        masks.read = lambda frame: original(frame) * 0
+    with pytest.raises(InputError, match='100 clips in a row show no object'):
         data[ClipIndex(late, (0, 1, 2), (0,))]
 
 
@@ -80,7 +109,7 @@ def test_videos_that_are_too_short():
 
 def test_objects_are_chosen_on_the_first_frame():
     first, later = np.zeros((2, 20, 30), np.uint8)
-    first[:10, :10], first[:10, 10:20], first[0, 29], first[15:, :] = 7, 3, 9, 255
+    first[:10, :10], first[:10, 10:20], first[0, 29] = 7, 3, 9
     later[:10, :10], later[10:, :10] = 3, 5
     seen = set()
     for seed in range(20):

@@ -156,7 +156,7 @@ class EntryPerObject(VOSMetric):
     (NotFinite, 'step', 'not finite'),
     (IgnoresValid, 'batch', 'differs by|not valid'),
     (MixesBatch, 'batch', 'differs by'),
-    (GrowsNot, 'grow_and_drop', "expected 3 objects on axis 1, got .*'first'"),
+    (GrowsNot, 'grow_and_drop', "expected 3 objects on axis 1, got .*objects/first"),
     (UnusedWeights, 'loss', 'no finite gradient for unused.weight'),
     (WrongGrid, 'backbone', 'for 33x47'),
     (MixesObjects, 'local_matching', 'objects are not apart'),

@@ -102,8 +102,7 @@ class ChooseObjects(BaseTransform):
         if 'masks' not in results:
             return results
         ids, areas = np.unique(results['masks'][0], return_counts=True)
-        # 255 marks pixels that do not count
-        seen = ids[(areas >= self.area) & (ids > 0) & (ids < 255)]
+        seen = ids[(areas >= self.area) & (ids > 0)]
         kept = results['rng'].permutation(seen)[:self.most]
         table = np.zeros(256, np.uint8)
         table[kept] = np.arange(1, len(kept) + 1)

@@ -16,7 +16,7 @@ from ...registry import MODELS
 
 
 class ResBlock(nn.Module):
-    """relu, 3x3, relu, 3x3 and the identity (or a 3x3 convolution where channels change)."""
+    """relu, 3x3, relu, 3x3, added to the input."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

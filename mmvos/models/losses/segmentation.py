@@ -1,4 +1,4 @@
-"""Losses between probabilities and one-hot masks: a function and a module each.
+"""Losses between probabilities and one-hot masks.
 
 All take pred (B,C,H,W), probabilities that sum to 1 over channels (0 is background), and target of
 the same shape, one-hot.
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from ...registry import MODELS
 
-EPS = 1e-7
+EPS = 1e-7  # of areas
+# Far below what `aggregate_logits` gives: a pixel that is surely wrong must keep its gradient.
+LEAST = 1e-30
 
 
 def cross_entropy(pred: Tensor, target: Tensor, top_p: float = 1.) -> Tensor:
@@ -23,7 +25,7 @@ def cross_entropy(pred: Tensor, target: Tensor, top_p: float = 1.) -> Tensor:
             0.4 for MUNet); 1 takes all.
     """
     check_pair(pred, target)
-    losses = -(pred.clamp_min(EPS).log() * target).sum(1).flatten(1)
+    losses = -(pred.clamp_min(LEAST).log() * target).sum(1).flatten(1)
     if top_p < 1:
         losses = losses.topk(max(1, int(top_p * losses.shape[1])), 1, sorted=False).values
     return losses.mean()

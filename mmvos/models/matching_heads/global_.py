@@ -16,7 +16,8 @@ class GlobalMatching(BaseModule):
 
     Affinity of element i and query j (STM, Oh et al. 2019, eq. 2): <key_i, query_j> / sqrt(Ck)
     ('dot'), or -|key_i - query_j|^2 / sqrt(Ck) ('l2', STCN). Its softmax over the elements weighs
-    their values. Queries are taken in tiles, so that memory does not grow with their number.
+    their values. Queries are taken in tiles, so that without gradients memory does not grow with
+    their number.
 
     Args:
         topk: Only the k largest affinities of a query enter the softmax; all if None.

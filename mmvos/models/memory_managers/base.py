@@ -120,7 +120,8 @@ class MemoryManager(ABC):
         self.items = {index: MemoryItem({}, {}, permanent) for index, permanent in facts['items']}
         for key, tensor in tensors.items():
             index, kind, name = key.split('/', 2)
-            getattr(self.items[int(index)], kind)[name] = tensor
+            item = self.items[int(index)]
+            {'shared': item.shared, 'objects': item.objects}[kind][name] = tensor
 
     def nbytes(self) -> int:
         """Bytes of all items."""

@@ -39,7 +39,7 @@ class FrameBank(MemoryManager):
         super().__init__(max_memory_mb)
         if recent < 0 or gap < 1 or not (recent or annotated or every or 0 in anchors):
             raise ValueError('FrameBank needs something to read on the second frame: recent >= 1, '
-                             'annotated=True or anchor 0; and gap >= 1; got '
+                             'annotated=True, every or anchor 0; and gap >= 1; got '
                              f'anchors={tuple(anchors)}, recent={recent}, gap={gap}')
         if every is not None and every < 1:
             raise ValueError(f'FrameBank: every should be 1 or more, or None, got {every}')

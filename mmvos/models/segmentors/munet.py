@@ -124,8 +124,10 @@ def displacement(volume: Tensor, sharpness: float) -> Tensor:
     """
     side = round(volume.shape[1] ** 0.5)
     steps = torch.arange(side, device=volume.device, dtype=volume.dtype) - side // 2
-    offsets = torch.stack([steps.repeat(side), steps.repeat_interleave(side)])
-    return torch.einsum('bnhw,dn->bdhw', (sharpness * volume).softmax(1), offsets)
+    weights = (sharpness * volume).softmax(1)
+    # no product of matrices: autocast would make it bfloat16
+    return torch.stack([(weights * offset[:, None, None]).sum(1) for offset in (
+        steps.repeat(side), steps.repeat_interleave(side))], 1)
 
 
 def confidence(volume: Tensor) -> Tensor:
@@ -146,6 +148,8 @@ class BootstrappedIoU(nn.Module):
 
     def __init__(self, top_p: float = 0.4, weight: float = 1.) -> None:
         super().__init__()
+        if not 0 < top_p <= 1 or weight < 0:
+            raise ValueError(f'expected 0 < top_p <= 1 and weight >= 0, got {top_p} and {weight}')
         self.top_p = top_p
         self.weight = weight
 

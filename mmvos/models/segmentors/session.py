@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -92,8 +94,8 @@ class VOSSession:
         Raises:
             InputError: It cannot be written.
         """
-        facts = dict(format=FORMAT, method=type(self.segmentor).__name__, index=self.index,
-                     ids=self.ids, native=self.native, size=self.size, state=self.state.facts())
+        facts = dict(model=self._model(), index=self.index, ids=self.ids, native=self.native,
+                     size=self.size, state=self.state.facts())
         tensors = {key: tensor.contiguous() for key, tensor in self.state.tensors().items()}
         with atomic_path(path) as part:
             part.write_bytes(save(tensors, dict(mmvos=json.dumps(facts))))
@@ -105,7 +107,7 @@ class VOSSession:
 
         Raises:
             FileNotFoundError: There is no such file.
-            InputError: It is no saved session, or one of another method.
+            InputError: It is no saved session, or one of another model; this one stays as it was.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f'saved session {path} does not exist; check the path')
@@ -113,18 +115,28 @@ class VOSSession:
             with safe_open(path, 'pt', device=str(self._device())) as file:
                 facts = json.loads((file.metadata() or {})['mmvos'])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (SafetensorError, KeyError, ValueError) as error:
+            if facts['model'] != self._model():
+                raise InputError(f"{path} is a session of another model, {facts['model']}, not "
+                                 f'{self._model()}; load it with the config it was saved with')
+            state = self.segmentor.init_state(None)
+            state.restore(tensors, facts['state'])
+            ids, index = [int(key) for key in facts['ids']], int(facts['index'])
+            native, size = facts['native'] and tuple(facts['native']), facts['size']
+            assert len(ids) == state.num_objects, 'ids of other objects'
+        except InputError:
+            raise
+        except (SafetensorError, LookupError, TypeError, ValueError, AttributeError,
+                AssertionError) as error:
             raise InputError(f'{path} is no saved session ({error}); give a file that '
                              'VOSSession.save wrote') from error
-        method = type(self.segmentor).__name__
-        if (facts['format'], facts['method']) != (FORMAT, method):
-            raise InputError(f"{path} is a session of {facts['method']} in format "
-                             f"{facts['format']}, expected {method} in format {FORMAT}; load it "
-                             'with the model that it was saved by')
-        self.state = self.segmentor.init_state(None)
-        self.state.restore(tensors, facts['state'])
-        self.index, self.ids, self.size = facts['index'], facts['ids'], facts['size']
-        self.native = None if facts['native'] is None else tuple(facts['native'])
+        self.state, self.index, self.ids, self.native, self.size = state, index, ids, native, size
+
+    def _model(self) -> dict[str, Any]:
+        """Return what two models have in common that may exchange sessions, but for weights."""
+        model = self.segmentor
+        shapes = sorted((name, list(p.shape)) for name, p in model.named_parameters())
+        return dict(format=FORMAT, method=type(model).__name__, geometry=asdict(model.geometry),
+                    parameters=sha256(json.dumps(shapes).encode()).hexdigest()[:16])
 
     def _check_image(self, image: np.ndarray) -> None:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:

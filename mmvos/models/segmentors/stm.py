@@ -75,8 +75,10 @@ class STM(SupervisedSegmentor):
         key, value = self.query(frame, state)
         readout = self.read(key, state.banks['memory'], frame.index)
         logits = self.decoder(readout, value, skips[::-1])
-        logits = F.interpolate(logits.flatten(0, 1), frame.image.shape[-2:], mode='bilinear',
-                               align_corners=False).unflatten(0, logits.shape[:2])
+        shape = logits.shape[:2]
+        # in bfloat16 a probability near 1 would be 1, without gradient
+        logits = F.interpolate(logits.flatten(0, 1).float(), frame.image.shape[-2:],
+                               mode='bilinear', align_corners=False).unflatten(0, shape)
         return aggregate_logits(logits.softmax(2)[:, :, 1], valid=state.objects['valid'])
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
@@ -84,11 +86,13 @@ class STM(SupervisedSegmentor):
         objects = probs[:, 1:]
         image = normalize_imagenet(frame.image)[:, None].expand(-1, objects.shape[1], -1, -1, -1)
         x = self.memory_input(image, objects)
-        key, value = self.memory_kv(self.memory_encoder(x.flatten(0, 1))[-1])
-        key, value = (part.unflatten(0, objects.shape[:2]) for part in (key, value))
+        valid = state.objects['valid']
+        found = self.memory_kv(self.memory_encoder(x[valid])[-1])
+        key, value = (_at(part, valid) for part in found)
         state.banks['memory'].add(
-            frame.index, objects=dict(key=key, value=value, exists=key.new_ones(
-                (*objects.shape[:2], 1, 1, 1))), permanent=frame.introduces)
+            frame.index, objects=dict(key=key, value=value,
+                                      exists=valid[:, :, None, None, None].to(key.dtype)),
+            permanent=frame.introduces)
 
     def memory_input(self, image: Tensor, objects: Tensor) -> Tensor:
         """(B,K,5,H,W) of image (B,K,3,H,W), soft mask and the sum of the others'."""
@@ -112,6 +116,13 @@ class STM(SupervisedSegmentor):
             valid = exists.expand(*keys.shape[:2], 1, *keys.shape[3:]).flatten(2)
         readout, _ = self.matching_head(key.flatten(2), keys.flatten(3), values.flatten(3), valid)
         return readout.unflatten(-1, key.shape[-2:])
+
+
+def _at(part: Tensor, valid: Tensor) -> Tensor:
+    """(N,C,h,w) of the N objects that are valid -> (B,K,C,h,w), 0 elsewhere."""
+    out = part.new_zeros(*valid.shape, *part.shape[1:])
+    out[valid] = part
+    return out
 
 
 class KeyValue(nn.Module):

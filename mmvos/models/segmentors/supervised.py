@@ -15,7 +15,8 @@ class SupervisedSegmentor(VideoSegmentor, ABC):
     """A segmentor whose `loss` unrolls `step` over clips with masks.
 
     The objects of a clip are given on its first frame; every later frame is segmented, compared
-    with its mask and memorised as it was predicted.
+    with its mask and memorised as it was predicted; gradients go through these predictions (STM's
+    second stage cuts them there).
 
     Args:
         loss: Config or module: (probabilities (1,K+1,H,W), one-hot target) -> scalar; None for a
@@ -48,6 +49,9 @@ class SupervisedSegmentor(VideoSegmentor, ABC):
         if inputs.shape[1] < 2 or not min(counts):
             raise ValueError('expected clips of 2 frames or more with an object on the first, got '
                              f'{inputs.shape[1]} frames and {counts} objects; correct the dataset')
+        if (labels.flatten(1).amax(1) > labels[:, 0].flatten(1).amax(1)).any():
+            raise ValueError('expected gt_masks whose first frame shows all ids, 1 to n; add '
+                             'ChooseObjects to the pipeline')
         ids = torch.arange(max(counts) + 1, device=inputs.device)[:, None, None]
         state, losses = self.init_state(None), []
         for t in range(inputs.shape[1]):

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -10,6 +11,7 @@ from mmvos.models import MUNet
 from mmvos.models.losses import cross_entropy, mask_iou_loss
 from mmvos.models.segmentors import BootstrappedIoU, munet
 from mmvos.registry import MODELS
+from mmvos.structures import Frame
 from mmvos.testing.construction_contracts import build
 from mmvos.testing.fakes import FakeVideo, fake_frames
 
@@ -101,6 +103,35 @@ def test_motion_is_that_since_the_frame_before():
             again = type(state)(shared=dict(previous=before))
             torch.testing.assert_close(model.motion(frame, again), expected)
     assert torch.equal(state.shared['previous'], model.reduced(frames[-1]))
+
+
+@torch.no_grad()
+def test_the_query_is_modulated_by_motion():
+    model = build(MUNet)
+    frames = list(fake_frames([FakeVideo(2, (32, 48))], 16))
+    state = model.init_state(None)
+    model.step(frames[0], state)
+    semantic = model.encode(frames[1])[-1]
+    motion = model.motion_net(model.motion(frames[1], state))
+    weight = torch.sigmoid(F.conv2d(motion, model.attention.weight, model.attention.bias))
+    expected = model.query_kv(semantic * weight + semantic)
+    for found, wanted in zip(model.query(frames[1], state), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+@torch.no_grad()
+def test_permuted_objects_give_permuted_masks():
+    model = build(MUNet)
+    frames = list(fake_frames([FakeVideo(3, (32, 48), starts=(0, 0, 0))], 16))
+    order, runs = [2, 0, 1], []
+    first = frames[0]
+    for start in (first, Frame(0, first.image, first.masks[:, order], first.given[:, order])):
+        state = model.init_state(None)
+        runs.append([model.step(frame, state) for frame in [start, *(
+            Frame(frame.index, frame.image) for frame in frames[1:])]])
+    for plain, permuted in zip(*runs, strict=True):
+        expected = torch.cat([plain[:, :1], plain[:, 1:][:, order]], 1)
+        torch.testing.assert_close(permuted, expected, rtol=0, atol=1e-4)
 
 
 def test_wrong_options():

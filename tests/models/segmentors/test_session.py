@@ -1,4 +1,5 @@
 """Sessions: given masks, late objects, ids and sizes."""
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -166,11 +167,20 @@ def test_files_that_are_no_session_of_this_method(tmp_path):
         (tmp_path / 'file').write_bytes(data)
         with pytest.raises(InputError, match=r'file is no saved session \(.*VOSSession.save wrote'):
             session.load(tmp_path / 'file')
+    model = json.dumps(session._model())
+    for facts in ('[]', '{}', f'{{"model": {model}}}', f'{{"model": {model}, "state": {{"frames": '
+                  '{"start": 0, "items": [[0, true]]}}, "ids": [1], "index": 1, "native": [2, 3], '
+                  '"size": null}'):  # the last has an id without an object
+        save_file({'banks/frames/0/__class__/x': torch.zeros(1)} if facts == '{}' else {},
+                  tmp_path / 'file', dict(mmvos=facts))
+        with pytest.raises(InputError, match='is no saved session'):
+            session.load(tmp_path / 'file')
+    assert session.step(IMAGE, one_object()[:2, :3] + 1).max() == 1  # as it was
     save_file({'a': torch.zeros(1)}, tmp_path / 'file')
     with pytest.raises(InputError, match='is no saved session'):
         session.load(tmp_path / 'file')
     build(STM).session().save(tmp_path / 'stm')
-    with pytest.raises(InputError, match='is a session of STM in format 1, expected FlowProp'):
+    with pytest.raises(InputError, match="another model, .*'STM'.*, not .*'FlowPropag"):
         session.load(tmp_path / 'stm')
 
 

@@ -8,7 +8,9 @@ from mmengine.registry import DefaultScope
 
 from mmvos.datasets import SyntheticVOS
 from mmvos.models import STM, FrameBank, RefineDecoder
+from mmvos.models.losses import cross_entropy
 from mmvos.models.segmentors import Geometry
+from mmvos.ops import aggregate_logits, soft_aggregate
 from mmvos.registry import MODELS
 from mmvos.structures import Frame, VOSDataSample
 from mmvos.testing.construction_contracts import build
@@ -101,6 +103,63 @@ def test_padding_on_both_sides(size):
     assert torch.equal(padded[..., top:top + size[0], left:left + size[1]], x)
     assert padded.sum().item() == pytest.approx(x.sum().item(), rel=1e-5)
     assert torch.equal(geometry.crop(padded, size), x)
+
+
+@torch.no_grad()
+def test_segment_is_the_equations():
+    """Two objects, a memory of two frames: every part applied as the paper writes it."""
+    model = build(STM)
+    torch.manual_seed(1)
+    for parameter in model.parameters():  # mmseg's residual blocks begin as identities
+        parameter.uniform_(-0.2, 0.2)
+    frames = list(fake_frames([FakeVideo(3, (32, 48), starts=(0, 0))], 16))
+    state = model.init_state(None)
+    probs = [model.step(frame, state) for frame in frames[:2]]
+    mean, std = (torch.tensor(x)[:, None, None] for x in ((.485, .456, .406), (.229, .224, .225)))
+    images = [(frame.image - mean) / std for frame in frames]
+    maps = model.query_encoder(images[2])
+    key, value = model.query_kv.key(maps[2]), model.query_kv.value(maps[2])
+    objects = []
+    for k in (1, 2):
+        keys, values = [], []
+        for image, prob in zip(images, probs, strict=False):
+            code = model.memory_encoder(torch.cat([image, prob[:, k:k + 1],
+                                                   prob[:, 3 - k:4 - k]], 1))[-1]
+            keys.append(model.memory_kv.key(code).flatten(2))
+            values.append(model.memory_kv.value(code).flatten(2))
+        keys, values = torch.cat(keys, 2), torch.cat(values, 2)
+        weights = (keys.mT @ key.flatten(2) / key.shape[1] ** 0.5).softmax(1)
+        readout = (values @ weights).view_as(value)
+        logits = model.decoder(readout[:, None], value, [maps[1], maps[0]])[:, 0]
+        logits = F.interpolate(logits, (32, 48), mode='bilinear', align_corners=False)
+        objects.append(logits.softmax(1)[:, 1])
+    expected = soft_aggregate(torch.stack(objects, 1))
+    found = model.segment(frames[2], state).softmax(1)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_late_object_in_a_batch_does_not_read_what_is_older():
+    model = build(STM)
+    videos = [FakeVideo(4, (32, 48), starts=(0, 0), seed=3),
+              FakeVideo(4, (32, 48), starts=(0, 2), seed=4)]
+    runs = []
+    for batch in (videos, videos[1:]):
+        state = model.init_state(None)
+        runs.append([model.step(frame, state) for frame in fake_frames(batch, 16)])
+    for both, alone in zip(*runs, strict=True):
+        torch.testing.assert_close(both[1:, :alone.shape[1]], alone, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize('margin', [2., 8., 12.])
+def test_a_surely_wrong_pixel_keeps_its_gradient(margin, dtype):
+    logits = torch.tensor([0., margin], dtype=dtype).view(1, 1, 2, 1, 1).requires_grad_()
+    probs = aggregate_logits(logits.float().softmax(2)[:, :, 1]).softmax(1)
+    background = torch.tensor([1., 0.]).view(1, 2, 1, 1)
+    cross_entropy(probs, background).backward()
+    assert logits.grad[0, 0, 1].item() > 1.5
 
 
 def clip_of(video, length):
