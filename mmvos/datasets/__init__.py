@@ -10,7 +10,7 @@ from .video_folder import CachedVideo, VideoFolder
 from .youtube_vos import YouTubeVOS
 
 __all__ = [
-    'DAVIS', 'CachedVideo', 'ClipDataset', 'ChooseObjects', 'ClipIndex', 'ClipSampler',
+    'DAVIS', 'CachedVideo', 'ChooseObjects', 'ClipDataset', 'ClipIndex', 'ClipSampler',
     'MaskedClipDataset', 'PackClip', 'RandomCropClip', 'RandomFlipClip', 'ResizeClip',
     'SyntheticVOS', 'SyntheticVideo', 'VideoDataset', 'VideoFolder', 'YouTubeVOS'
 ]

@@ -1,6 +1,7 @@
 """Short clips cut out of videos for training."""
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,16 +22,44 @@ class ClipIndex:
     seed: tuple[int, ...]
 
 
+class Clips(Dataset):
+    """Frames of the same video, indexed by `ClipIndex`; a class says which make an epoch.
+
+    Args:
+        source: Config or `VideoDataset`.
+        pipeline: Transforms; they see dict(frames=[(H,W,3) uint8, ...], rng=np.random.Generator).
+        length: Frames of a clip.
+    """
+
+    def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], length: int) -> None:
+        source = DATASETS.build(source) if isinstance(source, dict) else source
+        sources = [source.sources(source.get_data_info(index)) for index in range(len(source))]
+        self.videos = [video for video, _, _ in sources]
+        self.truths = [truth for _, _, truth in sources]
+        # MMEngine would look the types up in its own scope
+        self.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
+        self.length = length
+        self.metainfo = dict(dataset_type=type(self).__name__)
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Clips of an epoch."""
+
+    @abstractmethod
+    def epoch(self, rng: np.random.Generator) -> list[tuple[int, tuple[int, ...]]]:
+        """All (video, frames) of one epoch, shuffled."""
+
+
 @DATASETS.register_module()
-class ClipDataset(Dataset):
+class ClipDataset(Clips):
     """Clips of `length` frames with a gap between them; indexed by `ClipIndex`.
 
     Every epoch draws a gap for each video, lists its frames with that gap and cuts the list into
     groups of `length` that do not overlap (MAST and MAMP as released).
 
     Args:
-        source: Config or `VideoDataset`.
-        pipeline: Transforms; they see dict(frames=[(H,W,3) uint8, ...], rng=np.random.Generator).
+        source: See `Clips`.
+        pipeline: See `Clips`.
         length: Frames of a clip.
         gaps: Distances between frames of a clip.
         gap_probs: Their probabilities.
@@ -45,14 +74,9 @@ class ClipDataset(Dataset):
         if len(gaps) != len(gap_probs) or not np.isclose(sum(gap_probs), 1):
             raise ValueError('expected one probability per gap, summing to 1; '
                              f'got gaps={tuple(gaps)}, gap_probs={tuple(gap_probs)}')
-        source = DATASETS.build(source) if isinstance(source, dict) else source
-        self.videos = source.videos
-        # MMEngine would look the types up in its own scope
-        self.pipeline = Compose([TRANSFORMS.build(step) for step in pipeline])
-        self.length = length
+        super().__init__(source, pipeline, length)
         self.gaps = tuple(gaps)
         self.gap_probs = tuple(gap_probs)
-        self.metainfo = dict(dataset_type='ClipDataset')
 
     def __len__(self) -> int:
         """Clips of an epoch at the smallest gap."""

@@ -9,13 +9,13 @@ from ..io import InputError, fit_mask
 from ..io.colours import present_values
 from ..registry import DATASETS
 from .base import VideoDataset
-from .clip_dataset import ClipDataset, ClipIndex
+from .clip_dataset import ClipIndex, Clips
 
 ATTEMPTS = 100  # draws of clips until one shows an object on its first frame
 
 
 @DATASETS.register_module()
-class MaskedClipDataset(ClipDataset):
+class MaskedClipDataset(Clips):
     """Clips of annotated frames in order of time, up to `max_skip` apart, or backwards.
 
     An epoch draws every video `clips_per_video` times. A clip whose first frame shows no object
@@ -24,7 +24,7 @@ class MaskedClipDataset(ClipDataset):
 
     Args:
         source: Config or `VideoDataset` with `truth`.
-        pipeline: Transforms; besides what `ClipDataset` gives they see `masks`, a list of
+        pipeline: Transforms; besides what `Clips` gives they see `masks`, a list of
             (H,W) uint8 ids; the last is `PackClip`.
         length: Frames of a clip.
         max_skip: Most annotated frames from one frame of a clip to the next.
@@ -40,11 +40,8 @@ class MaskedClipDataset(ClipDataset):
         if length < 2 or max_skip < 1 or clips_per_video < 1:
             raise InputError('expected length >= 2, max_skip >= 1 and clips_per_video >= 1, got '
                              f'{length}, {max_skip} and {clips_per_video}')
-        source = DATASETS.build(source) if isinstance(source, dict) else source
-        super().__init__(source, pipeline, length=length, gaps=(1,), gap_probs=(1.,))
-        self.masks = [source.sources(source.get_data_info(index))[2]
-                      for index in range(len(source))]
-        short = [video.name for video, masks in zip(self.videos, self.masks, strict=True)
+        super().__init__(source, pipeline, length)
+        short = [video.name for video, masks in zip(self.videos, self.truths, strict=True)
                  if masks is None or len(masks.indices) < length]
         if short:
             raise InputError(f"video '{short[0]}' has fewer than {length} annotated frames; take "
@@ -64,7 +61,7 @@ class MaskedClipDataset(ClipDataset):
 
     def draw(self, video: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Return the frames of a clip."""
-        indices = self.masks[video].indices
+        indices = self.truths[video].indices
         most = min(self.max_skip, (len(indices) - 1) // (self.length - 1))
         steps = np.cumsum([0, *rng.integers(1, most + 1, self.length - 1)])
         positions = steps + rng.integers(len(indices) - steps[-1])
@@ -89,7 +86,7 @@ class MaskedClipDataset(ClipDataset):
     def _masks(self, number: int, frames: Sequence[int],
                images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Ids of each frame, of the size of its image."""
-        maps = [self.masks[number].read(frame) for frame in frames]
+        maps = [self.truths[number].read(frame) for frame in frames]
         white = {int(x) for labels in maps for x in present_values(labels)} <= {0, 255}
         return [fit_mask(labels == 255 if white else np.where(labels == 255, 0, labels),
                          image.shape[:2], f"mask of video '{self.videos[number].name}'")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from .labels import LabelMap, Labels, VideoPair
 
 # Frames of one piece of work: few enough to keep every worker busy, whatever the videos' lengths.
 PART = 48
+# How a process in which nothing else runs makes its workers.
+QUICK_START = 'fork' if sys.platform == 'linux' else 'spawn'
 # More values than that are shades of grey.
 MAX_IDS = 64
 

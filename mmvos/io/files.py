@@ -1,4 +1,4 @@
-"""Writing files so that a final name only ever holds a complete file."""
+"""Finding files, and writing them so that a final name only ever holds a complete file."""
 
 from __future__ import annotations
 

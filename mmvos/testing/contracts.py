@@ -19,7 +19,7 @@ from mmengine.registry import Registry
 
 from .. import registry as nodes
 from ..datasets.base import VideoDataset
-from ..datasets.clip_dataset import ClipDataset
+from ..datasets.clip_dataset import Clips
 from ..models import MemoryManager, MotionEstimator, VideoSegmentor
 from .component_contracts import (
     check_backbone,
@@ -50,7 +50,7 @@ BY_BASE: dict[type, tuple[Check, ...]] = {
     BaseDataPreprocessor: (check_data_preprocessor,),
     BaseTransform: (check_transform,),
     VideoDataset: (check_video_dataset,),
-    ClipDataset: (check_clip_dataset,),
+    Clips: (check_clip_dataset,),
     BaseMetric: (check_metric,),
     Hook: (check_hook,),
 }

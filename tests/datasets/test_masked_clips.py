@@ -53,7 +53,7 @@ def test_white_is_an_object_where_nothing_else_is_and_void_beside_ids(values, ex
     labels = np.zeros((48, 64), np.uint8)
     for number, value in enumerate(values):
         labels[number * 10:number * 10 + 10] = value
-    data.masks[0].read = lambda frame: labels
+    data.truths[0].read = lambda frame: labels
     found = data[ClipIndex(0, (0, 1, 2), (0,))]['data_samples'].gt_masks
     assert set(np.unique(found).tolist()) == expected
     assert not found[:, labels == 255].any() or values == (0, 255)
@@ -61,8 +61,8 @@ def test_white_is_an_object_where_nothing_else_is_and_void_beside_ids(values, ex
 
 def test_masks_of_another_size_than_their_frames():
     data = build()
-    read = data.masks[0].read
-    data.masks[0].read = lambda frame: np.repeat(read(frame), 2, 0)
+    read = data.truths[0].read
+    data.truths[0].read = lambda frame: np.repeat(read(frame), 2, 0)
     with pytest.raises(InputError, match="video 'synthetic_000' is 64x96 .* frame is 64x48"):
         data[ClipIndex(0, (0, 1, 2), (0,))]
 
@@ -76,7 +76,7 @@ def test_wrong_options(wrong):
 def test_clips_hold_the_frames_and_masks_of_the_video():
     data = build()
     item = data[ClipIndex(1, (2, 4, 7), (5,))]
-    video, masks = data.videos[1], data.masks[1]
+    video, masks = data.videos[1], data.truths[1]
     labels = item['data_samples'].gt_masks
     for t, frame in enumerate((2, 4, 7)):
         assert np.array_equal(item['inputs'][t].permute(1, 2, 0), video.read(frame))
@@ -89,14 +89,14 @@ def test_clips_hold_the_frames_and_masks_of_the_video():
 
 def test_clips_without_an_object_on_the_first_frame_are_drawn_again():
     data = build()
-    late = int(np.flatnonzero([len(np.unique(m.read(0))) for m in data.masks])[0])
-    empty = data.masks[late]
+    late = int(np.flatnonzero([len(np.unique(m.read(0))) for m in data.truths])[0])
+    empty = data.truths[late]
     original = empty.read
     empty.read = lambda frame: original(frame) * (frame > 3)
     for seed in range(5):
         labels = data[ClipIndex(late, (0, 1, 2), (seed,))]['data_samples'].gt_masks
         assert labels[0].any()
-    for masks in data.masks:
+    for masks in data.truths:
         masks.read = lambda frame: original(frame) * 0
     with pytest.raises(InputError, match='100 clips in a row show no object'):
         data[ClipIndex(late, (0, 1, 2), (0,))]

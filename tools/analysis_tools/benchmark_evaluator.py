@@ -30,10 +30,10 @@ from prettytable import PrettyTable
 from mmvos.evaluation import build_protocol, evaluate_pairs, find_ground_truth, pair_folders
 from mmvos.evaluation.labels import LabelFiles, VideoPair
 from mmvos.evaluation.protocols import DAVIS2016
+from mmvos.evaluation.scoring import QUICK_START
 from mmvos.io import InputError, encode_mask
 from mmvos.io.command_line import exit_with_message
 
-START = 'fork' if sys.platform == 'linux' else 'spawn'  # as evaluate.py
 EVALUATE = Path(__file__).with_name('evaluate.py')
 PLAIN, PEER, OURS, COMMAND = 'plain, 1 process', 'vos-benchmark', 'mmvos', 'mmvos, command line'
 ALONE, SCORED = 'prediction alone', 'with evaluation'
@@ -120,7 +120,7 @@ def compare(results: str, ground_truth: str, workers: int, repeat: int) -> None:
         seconds, found = interleaved({
             PLAIN: lambda: run_plain(pairs),
             PEER: lambda: peer([truth], [masks], num_processes=workers, verbose=False),
-            OURS: lambda: evaluate_pairs(pairs, protocol, num_workers=workers, start=START),
+            OURS: lambda: evaluate_pairs(pairs, protocol, num_workers=workers, start=QUICK_START),
             COMMAND: lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL),
         }, repeat)
     print(f'{workers} processes unless said otherwise')
@@ -176,7 +176,7 @@ def peak_mib(folder: Path, workers: int, protocol: str, size: tuple[int, int], o
     maps = draw(folder, size, objects, 0), draw(folder, size, proposals, 1)
     files = (LabelFiles({t: paths[t % DRAWN] for t in range(frames)}) for paths in maps)
     evaluate_pairs([VideoPair('video', [f'{t:05d}' for t in range(frames)], *files)],
-                   build_protocol(protocol), num_workers=workers, start=START)
+                   build_protocol(protocol), num_workers=workers, start=QUICK_START)
     own, worker = (resource.getrusage(who).ru_maxrss / 1024
                    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own, worker

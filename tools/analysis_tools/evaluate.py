@@ -1,6 +1,5 @@
 """Score results: python tools/analysis_tools/evaluate.py RESULTS GROUND_TRUTH --protocol NAME."""
 import argparse
-import sys
 from pathlib import Path
 
 from mmvos.evaluation.attributes import attributes, attributes_table
@@ -11,11 +10,10 @@ from mmvos.evaluation.offline import evaluate_pairs
 from mmvos.evaluation.page import write_page
 from mmvos.evaluation.protocols import PROTOCOLS, Protocol, build_protocol, find_protocol
 from mmvos.evaluation.report import Report, write_json
+from mmvos.evaluation.scoring import QUICK_START
 from mmvos.io import InputError
 from mmvos.io.command_line import exit_with_message
 
-# This process runs nothing else, so that a fork is safe where systems have it.
-START = 'fork' if sys.platform == 'linux' else 'spawn'
 EPILOG = 'protocols:\n' + '\n'.join(f'  {name:23} {cls.counts}' for name, cls in PROTOCOLS.items())
 
 
@@ -105,7 +103,7 @@ def score(results: str, truth: GroundTruth, protocol: Protocol,
           args: argparse.Namespace) -> tuple[Report, list[VideoPair]]:
     """Score a folder."""
     pairs = pair_folders(results, truth, protocol, allow_missing=args.allow_missing)
-    report = evaluate_pairs(pairs, protocol, num_workers=args.workers, start=START)
+    report = evaluate_pairs(pairs, protocol, num_workers=args.workers, start=QUICK_START)
     return report, pairs
 
 

@@ -9,12 +9,12 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
 from ...registry import DATA_SAMPLERS
-from ..clip_dataset import ClipDataset, ClipIndex
+from ..clip_dataset import ClipIndex, Clips
 
 
 @DATA_SAMPLERS.register_module()
 class ClipSampler(Sampler):
-    """Epoch after epoch of `ClipDataset.epoch`, each redrawn from (seed, epoch).
+    """Epoch after epoch of `Clips.epoch`, each redrawn from (seed, epoch).
 
     Position n of the stream, and the seed of every draw made for it, depend on the seed alone, so
     a resumed run sees what an uninterrupted one would have seen.
@@ -26,7 +26,7 @@ class ClipSampler(Sampler):
 
     example: dict | None = None  # needs a dataset
 
-    def __init__(self, dataset: ClipDataset, seed: int | None = None) -> None:
+    def __init__(self, dataset: Clips, seed: int | None = None) -> None:
         self.dataset = dataset
         self.seed = sync_random_seed() if seed is None else seed
         self.rank, self.world_size = get_dist_info()

@@ -114,7 +114,7 @@ class VOSSession:
         try:
             with safe_open(path, 'pt', device=str(self._device())) as file:
                 facts = json.loads((file.metadata() or {})['mmvos'])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                tensors = {key: file.get_tensor(key) for key in sorted(file.keys())}
             if facts['model'] != self._model():
                 raise InputError(f"{path} is a session of another model, {facts['model']}, not "
                                  f'{self._model()}; load it with the config it was saved with')

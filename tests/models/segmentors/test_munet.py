@@ -11,7 +11,6 @@ from mmvos.models import MUNet
 from mmvos.models.losses import cross_entropy, mask_iou_loss
 from mmvos.models.segmentors import BootstrappedIoU, munet
 from mmvos.registry import MODELS
-from mmvos.structures import Frame
 from mmvos.testing.construction_contracts import build
 from mmvos.testing.fakes import FakeVideo, fake_frames
 
@@ -117,21 +116,6 @@ def test_the_query_is_modulated_by_motion():
     expected = model.query_kv(semantic * weight + semantic)
     for found, wanted in zip(model.query(frames[1], state), expected, strict=True):
         torch.testing.assert_close(found, wanted)
-
-
-@torch.no_grad()
-def test_permuted_objects_give_permuted_masks():
-    model = build(MUNet)
-    frames = list(fake_frames([FakeVideo(3, (32, 48), starts=(0, 0, 0))], 16))
-    order, runs = [2, 0, 1], []
-    first = frames[0]
-    for start in (first, Frame(0, first.image, first.masks[:, order], first.given[:, order])):
-        state = model.init_state(None)
-        runs.append([model.step(frame, state) for frame in [start, *(
-            Frame(frame.index, frame.image) for frame in frames[1:])]])
-    for plain, permuted in zip(*runs, strict=True):
-        expected = torch.cat([plain[:, :1], plain[:, 1:][:, order]], 1)
-        torch.testing.assert_close(permuted, expected, rtol=0, atol=1e-4)
 
 
 def test_wrong_options():

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmvos.datasets import SyntheticVOS
-from mmvos.models import STM, FrameBank, RefineDecoder
+from mmvos.models import STM, FrameBank, MUNet, RefineDecoder
 from mmvos.models.losses import cross_entropy
 from mmvos.models.segmentors import Geometry
 from mmvos.ops import aggregate_logits, soft_aggregate
@@ -59,8 +59,9 @@ def test_decoder_equals_one_convolution_of_readout_and_value():
 
 
 @torch.no_grad()
-def test_permuted_objects_give_permuted_masks():
-    model = build(STM)
+@pytest.mark.parametrize('cls', [STM, MUNet])
+def test_permuted_objects_give_permuted_masks(cls):
+    model = build(cls)
     frames = list(fake_frames([FakeVideo(4, (32, 48), starts=(0, 0, 0))], 16))
     order = [2, 0, 1]
     first = frames[0]
