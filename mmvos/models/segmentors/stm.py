@@ -27,7 +27,7 @@ class STM(SupervisedSegmentor):
 
         segment  > query_encoder > query_kv > matching_head (eq. 1) > decoder > aggregate_logits
         memorize > memory_encoder(image, mask, other masks), per object > memory_kv -> bank 'memory'
-        loss     > SupervisedSegmentor: `step` over the clip
+        loss     > SupervisedSegmentor: segment and memorize over the clip
 
     Args:
         query_encoder: Config or module: (B,3,H,W) -> maps from fine to coarse, the last at 1/16.

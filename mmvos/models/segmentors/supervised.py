@@ -1,4 +1,4 @@
-"""Training with masks: the frames of a clip go through the same `step` as at inference."""
+"""Training with masks: the frames of a clip go through the verbs of inference."""
 from __future__ import annotations
 
 from abc import ABC
@@ -12,20 +12,23 @@ from .base import VideoSegmentor
 
 
 class SupervisedSegmentor(VideoSegmentor, ABC):
-    """A segmentor whose `loss` unrolls `step` over clips with masks.
+    """A segmentor whose `loss` unrolls its verbs over clips with masks.
 
     The objects of a clip are given on its first frame; every later frame is segmented, compared
-    with its mask and memorised as it was predicted; gradients go through these predictions (STM's
-    second stage cuts them there).
+    with its mask and memorised as it was predicted.
 
     Args:
+        detach: Cut the gradient at predicted masks that are memorised (STM's second stage does,
+            its first does not).
         loss: Config or module: (probabilities (1,K+1,H,W), one-hot target) -> scalar; None for a
             model that is only tested.
         **kwargs: See `VideoSegmentor`.
     """
 
-    def __init__(self, *, loss: dict | torch.nn.Module | None = None, **kwargs) -> None:
+    def __init__(self, *, detach: bool = False, loss: dict | torch.nn.Module | None = None,
+                 **kwargs) -> None:
         super().__init__(**kwargs)
+        self.detach = detach
         self.loss_module = loss and MODELS.build(loss)
 
     def loss(self, inputs: Tensor, data_samples: list[VOSDataSample]) -> dict[str, Tensor]:
@@ -60,7 +63,21 @@ class SupervisedSegmentor(VideoSegmentor, ABC):
                 valid = ids[1:, 0, 0] <= torch.tensor(counts, device=inputs.device)[:, None]
                 self.step(Frame(0, inputs[:, 0], target[:, 1:], valid, valid), state)
                 continue
-            probs = self.step(Frame(t, inputs[:, t]), state)
-            losses += [self.loss_module(probs[b:b + 1, :n + 1], target[b:b + 1, :n + 1])
-                       for b, n in enumerate(counts)]
+            frame = Frame(t, inputs[:, t])
+            probs = self.segment(frame, state).softmax(1)
+            losses += self.frame_losses(frame, probs, target, counts)
+            self.memorize(frame, probs.detach() if self.detach else probs, state)
         return dict(loss=torch.stack(losses).mean())
+
+    def frame_losses(self, frame: Frame, probs: Tensor, target: Tensor,
+                     counts: list[int]) -> list[Tensor]:
+        """Return the loss of each sample on one frame.
+
+        Args:
+            frame: The frame, with what `segment` cached on it.
+            probs: (B,K+1,H,W).
+            target: (B,K+1,H,W) one-hot.
+            counts: Objects of each sample, at most K.
+        """
+        return [self.loss_module(probs[b:b + 1, :n + 1], target[b:b + 1, :n + 1])
+                for b, n in enumerate(counts)]
