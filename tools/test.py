@@ -37,7 +37,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
         raise ValueError(f'{args.config} has no test_dataloader; test with another config of the '
                          'method: configs/mamp/mamp_r18_davis2016.py, say')
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{Path(args.config).stem}'
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'load_from'):
         cfg.pop(key, None)
     if args.out:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []),

@@ -5,16 +5,16 @@ _base_ = ['../_base_/datasets/synthetic.py', '../_base_/default_runtime.py']
 model = dict(
     type='STM',
     query_encoder=dict(
-        type='mmseg.ResNet', depth=18, base_channels=48, stem_channels=48, num_stages=3,
+        type='mmseg.ResNet', depth=18, base_channels=32, stem_channels=32, num_stages=3,
         strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
     memory_encoder=dict(
-        type='mmseg.ResNet', in_channels=5, depth=18, base_channels=48, stem_channels=48,
+        type='mmseg.ResNet', in_channels=5, depth=18, base_channels=32, stem_channels=32,
         num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
     decoder=dict(
-        type='RefineDecoder', skip_channels=(96, 48), value_channels=256, channels=96),
+        type='RefineDecoder', skip_channels=(64, 32), value_channels=128, channels=64),
     matching_head=dict(type='GlobalMatching'),
     memory=dict(type='FrameBank', every=5, recent=1),
-    in_channels=192,
+    in_channels=128,
     key_channels=64,
     loss=dict(type='CrossEntropy'),
     geometry=dict(divisor=16, sides='both'))

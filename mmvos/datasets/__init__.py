@@ -1,16 +1,32 @@
 """Datasets; importing this registers them."""
 from .base import VideoDataset
 from .clip_dataset import ClipDataset, ClipIndex
+from .clip_mixture import ClipMixture
 from .davis import DAVIS
-from .masked_clips import MaskedClipDataset
+from .masked_clips import MaskedClipDataset, StillClipDataset
 from .samplers import ClipSampler
+from .still_images import StillImages
 from .synthetic import SyntheticVideo, SyntheticVOS
-from .transforms import ChooseObjects, PackClip, RandomCropClip, RandomFlipClip, ResizeClip
+from .transforms import (
+    ChooseObjects,
+    ColorJitter,
+    CropAroundObject,
+    PackClip,
+    PerFrame,
+    RandomAffine,
+    RandomCropClip,
+    RandomFlipClip,
+    RandomGray,
+    RandomThinPlate,
+    ResizeClip,
+)
 from .video_folder import CachedVideo, VideoFolder
 from .youtube_vos import YouTubeVOS
 
 __all__ = [
-    'DAVIS', 'CachedVideo', 'ChooseObjects', 'ClipDataset', 'ClipIndex', 'ClipSampler',
-    'MaskedClipDataset', 'PackClip', 'RandomCropClip', 'RandomFlipClip', 'ResizeClip',
-    'SyntheticVOS', 'SyntheticVideo', 'VideoDataset', 'VideoFolder', 'YouTubeVOS'
+    'CachedVideo', 'ChooseObjects', 'ClipDataset', 'ClipIndex', 'ClipMixture', 'ClipSampler',
+    'ColorJitter', 'CropAroundObject', 'DAVIS', 'MaskedClipDataset', 'PackClip', 'PerFrame',
+    'RandomAffine', 'RandomCropClip', 'RandomFlipClip', 'RandomGray', 'RandomThinPlate',
+    'ResizeClip', 'StillClipDataset', 'StillImages', 'SyntheticVOS', 'SyntheticVideo',
+    'VideoDataset', 'VideoFolder', 'YouTubeVOS',
 ]

@@ -46,8 +46,9 @@ class Clips(Dataset):
         """Clips of an epoch."""
 
     @abstractmethod
-    def epoch(self, rng: np.random.Generator) -> list[tuple[int, tuple[int, ...]]]:
-        """All (video, frames) of one epoch, shuffled."""
+    def epoch(self, rng: np.random.Generator,
+              number: int = 0) -> list[tuple[int, tuple[int, ...]]]:
+        """All (video, frames) of epoch `number`, shuffled."""
 
 
 @DATASETS.register_module()
@@ -82,8 +83,9 @@ class ClipDataset(Clips):
         """Clips of an epoch at the smallest gap."""
         return sum(len(range(0, len(v), min(self.gaps))) // self.length for v in self.videos)
 
-    def epoch(self, rng: np.random.Generator) -> list[tuple[int, tuple[int, ...]]]:
-        """All (video, frames) of one epoch, shuffled."""
+    def epoch(self, rng: np.random.Generator,
+              number: int = 0) -> list[tuple[int, tuple[int, ...]]]:
+        """All (video, frames) of epoch `number`, shuffled."""
         clips = []
         for index, video in enumerate(self.videos):
             gap = int(rng.choice(self.gaps, p=self.gap_probs))

@@ -19,8 +19,8 @@ class MaskedClipDataset(Clips):
     """Clips of annotated frames in order of time, up to `max_skip` apart, or backwards.
 
     An epoch draws every video `clips_per_video` times. A clip whose first frame shows no object
-    once it went through the pipeline is replaced by one of any video. Masks of 0 and 255 are one
-    object; where there are ids, 255 (void) becomes background.
+    once it went through the pipeline is replaced by one of any video, no further apart. Masks of 0
+    and 255 are one object; where there are ids, 255 (void) becomes background.
 
     Args:
         source: Config or `VideoDataset` with `truth`.
@@ -28,6 +28,9 @@ class MaskedClipDataset(Clips):
             (H,W) uint8 ids; the last is `PackClip`.
         length: Frames of a clip.
         max_skip: Most annotated frames from one frame of a clip to the next.
+        skip_every: The curriculum: 1 at first, one more after so many epochs, up to `max_skip`;
+            None has none. It is counted here and not by a hook: loaders draw ahead of training,
+            and a resumed run draws past epochs again.
         clips_per_video: Clips of an epoch.
         reverse: Probability of a clip that runs backwards.
     """
@@ -36,33 +39,44 @@ class MaskedClipDataset(Clips):
                    pipeline=[dict(type='ChooseObjects'), dict(type='PackClip')], max_skip=3)
 
     def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], *, length: int = 3,
-                 max_skip: int = 5, clips_per_video: int = 1, reverse: float = 0.5) -> None:
-        if length < 2 or max_skip < 1 or clips_per_video < 1:
-            raise InputError('expected length >= 2, max_skip >= 1 and clips_per_video >= 1, got '
-                             f'{length}, {max_skip} and {clips_per_video}')
+                 max_skip: int = 5, skip_every: int | None = None, clips_per_video: int = 1,
+                 reverse: float = 0.5) -> None:
+        if min(length - 1, max_skip, clips_per_video, skip_every or 1) < 1:
+            raise InputError('expected length >= 2, max_skip, skip_every and clips_per_video >= 1, '
+                             f'got {length}, {max_skip}, {skip_every} and {clips_per_video}')
         super().__init__(source, pipeline, length)
         short = [video.name for video, masks in zip(self.videos, self.truths, strict=True)
-                 if masks is None or len(masks.indices) < length]
+                 if masks is None or len(masks.indices) < self.needed_frames]
         if short:
-            raise InputError(f"video '{short[0]}' has fewer than {length} annotated frames; take "
-                             'another split, or shorter clips')
+            raise InputError(f"video '{short[0]}' has fewer than {self.needed_frames} annotated "
+                             'frames; take another split, or shorter clips')
         self.max_skip = max_skip
+        self.skip_every = skip_every
         self.clips_per_video = clips_per_video
         self.reverse = reverse
+
+    @property
+    def needed_frames(self) -> int:
+        """Annotated frames that a video must have."""
+        return self.length
 
     def __len__(self) -> int:
         """Clips of an epoch."""
         return len(self.videos) * self.clips_per_video
 
-    def epoch(self, rng: np.random.Generator) -> list[tuple[int, tuple[int, ...]]]:
-        """All (video, frames) of one epoch, shuffled."""
+    def epoch(self, rng: np.random.Generator,
+              number: int = 0) -> list[tuple[int, tuple[int, ...]]]:
+        """All (video, frames) of epoch `number`, shuffled."""
+        most = self.max_skip
+        if self.skip_every is not None:
+            most = min(most, 1 + number // self.skip_every)
         videos = rng.permutation(np.repeat(np.arange(len(self.videos)), self.clips_per_video))
-        return [(int(video), self.draw(int(video), rng)) for video in videos]
+        return [(int(video), self.draw(int(video), rng, most)) for video in videos]
 
-    def draw(self, video: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Return the frames of a clip."""
+    def draw(self, video: int, rng: np.random.Generator, most: int) -> tuple[int, ...]:
+        """Return the frames of a clip, at most `most` annotated frames apart."""
         indices = self.truths[video].indices
-        most = min(self.max_skip, (len(indices) - 1) // (self.length - 1))
+        most = min(most, (len(indices) - 1) // (self.length - 1))
         steps = np.cumsum([0, *rng.integers(1, most + 1, self.length - 1)])
         positions = steps + rng.integers(len(indices) - steps[-1])
         if rng.random() < self.reverse:
@@ -71,6 +85,8 @@ class MaskedClipDataset(Clips):
 
     def __getitem__(self, item: ClipIndex) -> dict:
         rng, number, frames = np.random.default_rng(item.seed), item.video, item.frames
+        position = {index: n for n, index in enumerate(self.truths[number].indices)}
+        most = max(1, *np.abs(np.diff([position[index] for index in frames])).tolist())
         for _ in range(ATTEMPTS):
             video = self.videos[number]
             images = [video.read(frame) for frame in frames]
@@ -79,7 +95,7 @@ class MaskedClipDataset(Clips):
             if packed['data_samples'].gt_masks[0].any():
                 return packed
             number = int(rng.integers(len(self.videos)))
-            frames = self.draw(number, rng)
+            frames = self.draw(number, rng, most)
         raise InputError(f'{ATTEMPTS} clips in a row show no object on their first frame; crop '
                          'less, or take videos with larger objects')
 
@@ -91,3 +107,35 @@ class MaskedClipDataset(Clips):
         return [fit_mask(labels == 255 if white else np.where(labels == 255, 0, labels),
                          image.shape[:2], f"mask of video '{self.videos[number].name}'")
                 .astype(np.uint8) for labels, image in zip(maps, images, strict=True)]
+
+
+@DATASETS.register_module()
+class StillClipDataset(MaskedClipDataset):
+    """Clips that repeat one annotated frame; `PerFrame` transforms make them move.
+
+    Training on still images before videos (STM, section 3.4, and most of its successors).
+
+    Args:
+        source: Config or `VideoDataset` with `truth`: `StillImages`, or videos, every annotated
+            frame of which is an image.
+        pipeline: See `MaskedClipDataset`.
+        length: Frames of a clip.
+        clips_per_video: Clips of an epoch; for `StillImages`, of an image.
+    """
+
+    example = dict(source=dict(type='SyntheticVOS', num_videos=2, length=12, size=(32, 48)),
+                   pipeline=[dict(type='PerFrame', transforms=[dict(type='RandomAffine')]),
+                             dict(type='ChooseObjects'), dict(type='PackClip')])
+
+    def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], *, length: int = 3,
+                 clips_per_video: int = 1) -> None:
+        super().__init__(source, pipeline, length=length, clips_per_video=clips_per_video)
+
+    @property
+    def needed_frames(self) -> int:
+        """One image."""
+        return 1
+
+    def draw(self, video: int, rng: np.random.Generator, most: int) -> tuple[int, ...]:
+        """Return one frame, `length` times."""
+        return (int(rng.choice(self.truths[video].indices)),) * self.length

@@ -17,7 +17,10 @@ from .fakes import FakeVideo
 
 
 def check_transform(cls: type) -> None:
-    """Draws come from `rng` alone and are shared by all frames; the input stays as it was."""
+    """Draws come from `rng` alone; the input stays as it was.
+
+    All frames share them, or, where the class says `per_frame = True`, none do.
+    """
     image = FakeVideo(size=(33, 47)).read(0)
     numpy_state, torch_state = pickle.dumps(np.random.get_state()), torch.get_rng_state()
     for seed in range(4):
@@ -25,7 +28,9 @@ def check_transform(cls: type) -> None:
         first, again = (_apply(build(cls), frames, seed) for _ in range(2))
         assert all(np.array_equal(frame, image) for frame in frames), 'the input was changed'
         assert len(first) == 2, f'{len(first)} frames of 2'
-        assert np.array_equal(first[0], first[1]), 'frames of a clip got different draws'
+        own = getattr(cls, 'per_frame', False)
+        assert np.array_equal(first[0], first[1]) != own, (
+            'frames of a clip got ' + ('the same draw' if own else 'different draws'))
         assert all(map(np.array_equal, first, again)), 'the same seed gives something else'
         assert first[0].dtype == np.uint8, f'{first[0].dtype} instead of uint8'
     assert pickle.dumps(np.random.get_state()) == numpy_state, "NumPy's global generator was used"

@@ -39,7 +39,7 @@ class ClipSampler(Sampler):
     def __iter__(self) -> Iterator[ClipIndex]:
         position, first = 0, self.skipped * self.world_size
         for epoch in count():
-            clips = self.dataset.epoch(np.random.default_rng((self.seed, epoch)))
+            clips = self.dataset.epoch(np.random.default_rng((self.seed, epoch)), epoch)
             for offset in range(max(0, first - position), len(clips)):
                 now = position + offset
                 if now % self.world_size == self.rank:

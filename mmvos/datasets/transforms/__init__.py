@@ -1,4 +1,14 @@
 """Transforms."""
-from .clip import ChooseObjects, PackClip, RandomCropClip, RandomFlipClip, ResizeClip
+from .augment import ColorJitter, PerFrame, RandomAffine, RandomGray, RandomThinPlate
+from .clip import (
+    ChooseObjects,
+    CropAroundObject,
+    PackClip,
+    RandomCropClip,
+    RandomFlipClip,
+    ResizeClip,
+)
 
-__all__ = ['ChooseObjects', 'PackClip', 'RandomCropClip', 'RandomFlipClip', 'ResizeClip']
+__all__ = ['ChooseObjects', 'ColorJitter', 'CropAroundObject', 'PackClip', 'PerFrame',
+           'RandomAffine', 'RandomCropClip', 'RandomFlipClip', 'RandomGray', 'RandomThinPlate',
+           'ResizeClip']

@@ -57,7 +57,49 @@ class RandomCropClip(BaseTransform):
         shape = results['frames'][0].shape
         y = results['rng'].integers(shape[0] - height + 1)
         x = results['rng'].integers(shape[1] - width + 1)
-        return _each(results, lambda image: image[y:y + height, x:x + width])
+        return each(results, lambda image: image[y:y + height, x:x + width])
+
+
+@TRANSFORMS.register_module()
+class CropAroundObject(BaseTransform):
+    """Cut a window about an object of the first frame out of every frame, and resize it.
+
+    The window has the proportions of `size`, is `scale` times as large and lies inside the frame;
+    its centre is the box of one object, drawn at random, shifted by up to `jitter`. Frames smaller
+    than the window are enlarged by it. Without an object it is `RandomCropClip`'s.
+
+    Args:
+        size: (H, W) of the result.
+        scale: Smallest and largest factor.
+        jitter: Largest shift of the centre in pixels, either way.
+    """
+
+    example = dict(size=(16, 24))
+
+    def __init__(self, size: tuple[int, int], *, scale: tuple[float, float] = (0.8, 1.1),
+                 jitter: int = 20) -> None:
+        self.size = tuple(size)
+        self.scale = tuple(scale)
+        self.jitter = jitter
+
+    def transform(self, results: dict) -> dict:
+        """Change `frames` and `masks`."""
+        rng, shape = results['rng'], np.array(results['frames'][0].shape[:2])
+        window = np.array(self.size) * rng.uniform(*self.scale)
+        window = np.maximum(1, np.rint(window * min(1, *(shape / window)))).astype(int)
+        centre = self._centre(results, shape) + rng.integers(-self.jitter, self.jitter + 1, 2)
+        y, x = np.clip(np.rint(centre - window / 2).astype(int), 0, shape - window)
+        cut = each(results, lambda image: image[y:y + window[0], x:x + window[1]])
+        return _resized(cut, self.size)
+
+    def _centre(self, results: dict, shape: np.ndarray) -> np.ndarray:
+        """(y, x) of one object, or anywhere."""
+        rng, mask = results['rng'], results['masks'][0] if 'masks' in results else None
+        anywhere = rng.uniform(0, shape)
+        if mask is None or not mask.any():
+            return anywhere
+        rows, columns = np.nonzero(mask == rng.choice(np.unique(mask[mask > 0])))
+        return np.array([rows.min() + rows.max(), columns.min() + columns.max()]) / 2
 
 
 @TRANSFORMS.register_module()
@@ -76,7 +118,7 @@ class RandomFlipClip(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Change `frames` and `masks`."""
         if results['rng'].random() < self.prob:
-            return _each(results, lambda image: image[:, ::-1])
+            return each(results, lambda image: image[:, ::-1])
         return results
 
 
@@ -127,8 +169,8 @@ class PackClip(BaseTransform):
         return dict(inputs=torch.from_numpy(clip), data_samples=sample)
 
 
-def _each(results: dict, change: Callable[[np.ndarray], np.ndarray]) -> dict:
-    """Return a copy of the results with every frame and mask changed in the same way."""
+def each(results: dict, change: Callable[[np.ndarray], np.ndarray]) -> dict:
+    """Return a copy of the results with every frame (H,W,3) and mask (H,W) changed alike."""
     return results | {key: [change(image) for image in results[key]]
                       for key in ('frames', 'masks') if key in results}
 
@@ -136,5 +178,5 @@ def _each(results: dict, change: Callable[[np.ndarray], np.ndarray]) -> dict:
 def _resized(results: dict, size: tuple[int, int]) -> dict:
     """Return a copy of the results at another (H, W): frames bilinear, masks by the nearest."""
     how = {2: cv2.INTER_NEAREST_EXACT, 3: cv2.INTER_LINEAR}
-    return _each(results, lambda image: cv2.resize(image, size[::-1],
+    return each(results, lambda image: cv2.resize(image, size[::-1],
                                                    interpolation=how[image.ndim]))
