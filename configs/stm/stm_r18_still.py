@@ -1,5 +1,5 @@
-# First stage of stm_r18_davis2016.py: small clips from still images (the single frames of DAVIS-2016's
-# training split) and from SyntheticVOS
+# First stage of stm_r18_davis2016.py: small clips from still images (the single frames of
+# DAVIS-2016's training split) and from SyntheticVOS
 _base_ = ['../_base_/datasets/davis2016.py', '../_base_/default_runtime.py']
 
 model = dict(

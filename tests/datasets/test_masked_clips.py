@@ -6,9 +6,14 @@ import torch
 from mmvos.datasets import (
     ChooseObjects,
     ClipIndex,
+    ClipSampler,
+    CropAroundObject,
     MaskedClipDataset,
+    PerFrame,
+    RandomAffine,
     RandomCropClip,
     RandomFlipClip,
+    RandomThinPlate,
     ResizeClip,
     SyntheticVOS,
 )
@@ -39,6 +44,21 @@ def test_frames_are_in_order_and_at_most_max_skip_apart(reverse):
     assert seen == {*range(12), ('gap', 1), ('gap', 2), ('gap', 3)}
 
 
+def test_the_cap_of_skips_grows_with_the_epochs():
+    data = build(max_skip=3, skip_every=2, clips_per_video=50, reverse=0.)
+    for epoch, most in enumerate([1, 1, 2, 2, 3, 3, 3, 3]):
+        clips = data.epoch(np.random.default_rng(epoch), epoch)
+        assert max(np.diff(frames).max() for _, frames in clips) == most
+
+
+def test_a_resumed_curriculum_draws_what_an_uninterrupted_one_does():
+    data = build(max_skip=3, skip_every=1, clips_per_video=2)
+    straight, resumed = ClipSampler(data, seed=3), ClipSampler(data, seed=3)
+    resumed.skip(16)
+    expected = [clip for clip, _ in zip(straight, range(24), strict=False)]
+    assert [clip for clip, _ in zip(resumed, range(8), strict=False)] == expected[16:]
+
+
 def test_skips_fit_into_short_videos():
     data = build(max_skip=100, length=4, clips_per_video=50)
     gaps = {gap for _, frames in data.epoch(np.random.default_rng(1))
@@ -67,9 +87,10 @@ def test_masks_of_another_size_than_their_frames():
         data[ClipIndex(0, (0, 1, 2), (0,))]
 
 
-@pytest.mark.parametrize('wrong', [dict(length=1), dict(max_skip=0), dict(clips_per_video=0)])
+@pytest.mark.parametrize('wrong', [
+    dict(length=1), dict(max_skip=0), dict(clips_per_video=0), dict(skip_every=-1)])
 def test_wrong_options(wrong):
-    with pytest.raises(InputError, match='expected length >= 2, max_skip >= 1 and clips_per'):
+    with pytest.raises(InputError, match='expected length >= 2, max_skip, skip_every and clips_pe'):
         build(**wrong)
 
 
@@ -96,6 +117,13 @@ def test_clips_without_an_object_on_the_first_frame_are_drawn_again():
     for seed in range(5):
         labels = data[ClipIndex(late, (0, 1, 2), (seed,))]['data_samples'].gt_masks
         assert labels[0].any()
+    drawn = []
+    data.draw = lambda video, rng, most: drawn.append(most) or (3, 4, 5)
+    data[ClipIndex(late, (4, 2, 1), (0,))]
+    assert not drawn or set(drawn) == {2}
+    data[ClipIndex(late, (0, 3, 2), (0,))]
+    assert drawn[-1] == 3  # no further apart than what they replace
+    del data.draw
     for masks in data.truths:
         masks.read = lambda frame: original(frame) * 0
     with pytest.raises(InputError, match='100 clips in a row show no object'):
@@ -127,7 +155,10 @@ def test_objects_are_chosen_on_the_first_frame():
 
 
 @pytest.mark.parametrize('transform', [
-    ResizeClip((17, 23)), RandomCropClip((20, 25)), RandomCropClip((60, 90)), RandomFlipClip(1.)])
+    ResizeClip((17, 23)), RandomCropClip((20, 25)), RandomCropClip((60, 90)), RandomFlipClip(1.),
+    CropAroundObject((20, 25)), CropAroundObject((60, 90), scale=(.5, 3.)),
+    RandomAffine(1., rotate=3, shear=3, translate=.01, scale=(1.1, 1.2)),
+    RandomThinPlate(1., shift=.005), PerFrame([dict(type='RandomFlipClip', prob=1.)])])
 def test_masks_go_with_their_frames(transform):
     """The mask is a channel of the image: it must stay so."""
     mask = np.kron(np.random.default_rng(0).integers(0, 4, (8, 10)), np.ones((6, 6)))
