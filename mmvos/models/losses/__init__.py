@@ -1,8 +1,21 @@
 """Losses."""
 from .color_reconstruction import ColorReconstructionLoss, color_reconstruction_loss
-from .segmentation import CrossEntropy, cross_entropy, dice_loss, mask_iou_loss, soft_iou_loss
+from .segmentation import (
+    CrossEntropy,
+    DiceLoss,
+    L1Loss,
+    LossSum,
+    MaskIoULoss,
+    SoftIoULoss,
+    cross_entropy,
+    dice_loss,
+    l1_loss,
+    mask_iou_loss,
+    soft_iou_loss,
+)
 
 __all__ = [
-    'ColorReconstructionLoss', 'CrossEntropy', 'color_reconstruction_loss', 'cross_entropy',
-    'dice_loss', 'mask_iou_loss', 'soft_iou_loss'
+    'ColorReconstructionLoss', 'CrossEntropy', 'DiceLoss', 'L1Loss', 'LossSum', 'MaskIoULoss',
+    'SoftIoULoss', 'color_reconstruction_loss', 'cross_entropy', 'dice_loss', 'l1_loss',
+    'mask_iou_loss', 'soft_iou_loss',
 ]

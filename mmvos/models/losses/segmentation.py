@@ -5,7 +5,10 @@ the same shape, one-hot.
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
 from ...registry import MODELS
@@ -54,6 +57,12 @@ def dice_loss(pred: Tensor, target: Tensor) -> Tensor:
     return (1 - (2 * (pred * target).sum(2) + 1) / (pred.sum(2) + target.sum(2) + 1)).mean()
 
 
+def l1_loss(pred: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference over objects and pixels."""
+    check_pair(pred, target)
+    return (pred[:, 1:] - target[:, 1:]).abs().mean()
+
+
 def check_pair(pred: Tensor, target: Tensor) -> None:
     """Raise ValueError unless both are (B,C,H,W) of one shape with an object."""
     if pred.shape != target.shape or pred.ndim != 4 or pred.shape[1] < 2:
@@ -63,16 +72,106 @@ def check_pair(pred: Tensor, target: Tensor) -> None:
 
 @MODELS.register_module()
 class CrossEntropy(nn.Module):
-    """Module of `cross_entropy`."""
+    """Module of `cross_entropy`; the share of pixels may shrink while training goes on.
+
+    Args:
+        top_p: Share of the pixels.
+        warm_up: (start, end), iterations of the runner: all pixels count before the first, `top_p`
+            of them after the second, a share in proportion between (XMem and STMA: 0.15 and
+            (20000, 70000)). None: `top_p` from the start, as for MUNet.
+    """
 
     example = dict(top_p=0.4)
 
-    def __init__(self, top_p: float = 1.) -> None:
+    def __init__(self, top_p: float = 1., *, warm_up: tuple[int, int] | None = None) -> None:
         super().__init__()
         if not 0 < top_p <= 1:
             raise ValueError(f'top_p should be a share, 0 < top_p <= 1, got {top_p}')
+        if warm_up is not None and not 0 <= warm_up[0] < warm_up[1]:
+            raise ValueError(f'expected warm_up=(start, end), 0 <= start < end, got {warm_up}')
         self.top_p = top_p
+        self.warm_up = warm_up
+
+    def share(self, iteration: int) -> float:
+        """Return the share of the pixels that counts in an iteration."""
+        if self.warm_up is None:
+            return self.top_p
+        start, end = self.warm_up
+        done = min(1., max(0., (iteration - start) / (end - start)))
+        return 1 + (self.top_p - 1) * done
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """Scalar loss."""
-        return cross_entropy(pred, target, self.top_p)
+        # the runner's own count: it is right after a resume, too
+        iteration = MessageHub.get_current_instance().get_info('iter', 0)
+        return cross_entropy(pred, target, self.share(iteration))
+
+
+@MODELS.register_module()
+class MaskIoULoss(nn.Module):
+    """Module of `mask_iou_loss`."""
+
+    example: dict = {}
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss."""
+        return mask_iou_loss(pred, target)
+
+
+@MODELS.register_module()
+class SoftIoULoss(nn.Module):
+    """Module of `soft_iou_loss`."""
+
+    example: dict = {}
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss."""
+        return soft_iou_loss(pred, target)
+
+
+@MODELS.register_module()
+class DiceLoss(nn.Module):
+    """Module of `dice_loss`."""
+
+    example: dict = {}
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss."""
+        return dice_loss(pred, target)
+
+
+@MODELS.register_module()
+class L1Loss(nn.Module):
+    """Module of `l1_loss`."""
+
+    example: dict = {}
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss."""
+        return l1_loss(pred, target)
+
+
+@MODELS.register_module()
+class LossSum(nn.Module):
+    """Weighted sum of losses.
+
+    Args:
+        losses: Configs or modules.
+        weights: One for each; all 1 if None.
+    """
+
+    example = dict(losses=[dict(type='CrossEntropy', top_p=0.4), dict(type='DiceLoss')])
+
+    def __init__(self, losses: Sequence[dict | nn.Module], *,
+                 weights: Sequence[float] | None = None) -> None:
+        super().__init__()
+        self.losses = nn.ModuleList(MODELS.build(loss) for loss in losses)
+        self.weights = tuple(weights or [1.] * len(self.losses))
+        if not self.losses or len(self.weights) != len(self.losses):
+            raise ValueError(f'expected losses and one weight for each, got {len(self.losses)} '
+                             f'losses and {len(self.weights)} weights')
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss."""
+        return torch.stack([weight * loss(pred, target) for weight, loss in
+                            zip(self.weights, self.losses, strict=True)]).sum()

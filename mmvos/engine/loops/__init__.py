@@ -1,0 +1,4 @@
+"""Training loops."""
+from .effective_batch import EffectiveBatchLoop
+
+__all__ = ['EffectiveBatchLoop']
