@@ -21,7 +21,8 @@ class Line(BaseModel):
     def forward(self, inputs, data_samples=None, mode='loss'):
         colours = torch.stack(inputs).float().mean((1, 3, 4)) / 255
         self.batches.append(len(colours))
-        return dict(loss=(self.fit(colours) - colours.sum(1, keepdim=True).square()).square().mean())
+        errors = self.fit(colours) - colours.sum(1, keepdim=True).square()
+        return dict(loss=errors.square().mean())
 
 
 def train(work_dir, iters, batch, effective, resume=False, **wrapper):
