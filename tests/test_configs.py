@@ -19,7 +19,6 @@ METAFILES = sorted((ROOT / 'configs').rglob('metafile.yml'))
 # where a config names a class: path of keys -> registry
 SLOTS = {
     ('train_dataloader', 'dataset'): 'DATASETS',
-    ('train_dataloader', 'dataset', 'source'): 'DATASETS',
     ('train_dataloader', 'sampler'): 'DATA_SAMPLERS',
     ('test_dataloader', 'dataset'): 'DATASETS',
     ('test_dataloader', 'sampler'): 'DATA_SAMPLERS',
@@ -104,9 +103,24 @@ def test_everything_else_can_be_built(path):
             assert_accepts(name, one)
     for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
         assert_accepts('HOOKS', hook)
-    if 'train_dataloader' in cfg:
-        for transform in cfg.train_dataloader.dataset.pipeline:
+    data = cfg.get('train_dataloader', {}).get('dataset', {})
+    for part in data.get('datasets', [data] if data else []):
+        assert_accepts('DATASETS', part)
+        assert_accepts('DATASETS', part.source)
+        for transform in part.pipeline:
             registry.TRANSFORMS.build(transform)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=str)
+def test_a_stage_starts_where_another_config_ends(path):
+    cfg = Config.fromfile(ROOT / path)
+    if not cfg.load_from:
+        return
+    name, file = Path(cfg.load_from).parts[-2:]
+    before = [Config.fromfile(ROOT / other) for other in CONFIGS if other.stem == name]
+    assert len(before) == 1, f'{cfg.load_from}: {len(before)} configs are called {name}'
+    assert file == f'iter_{before[0].train_cfg.max_iters}.pth'
+    assert before[0].model | dict(detach=None) == cfg.model | dict(detach=None)
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=str)
