@@ -1,6 +1,6 @@
-# First stage of training: clips of three from still images, each frame with its own affine motion.
-# The paper has encoders from ImageNet, batch 4, Adam 1e-5, and MSRA10K, ECSSD, PASCAL-S, VOC2012 and
-# COCO; a public reproduction trains 200,000 updates.
+# First stage of training: clips of three from still images, each frame with its own affine
+# motion. The paper has encoders from ImageNet, batch 4, Adam 1e-5, and MSRA10K, ECSSD, PASCAL-S,
+# VOC2012 and COCO; a public reproduction trains 200,000 updates.
 _base_ = ['../stm_r50_davis2016.py']
 
 # data/still holds images/ and masks/ of all these sets

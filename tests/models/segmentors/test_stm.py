@@ -182,6 +182,18 @@ def test_what_cannot_be_trained_on():
         build(STM, loss=None).loss(inputs, samples)
 
 
+@pytest.mark.parametrize('detach', [True, False])
+def test_gradients_through_memorised_predictions_can_be_cut(detach):
+    model = build(STM, detach=detach)
+    inputs, samples = clip_of(FakeVideo(), 3)
+    seen, memorize = [], model.memorize
+    model.memorize = lambda frame, probs, state: (
+        seen.append(probs.requires_grad), memorize(frame, probs, state))
+    model.loss(inputs, samples)['loss'].backward()
+    assert seen == [False, not detach, not detach]
+    assert all(p.grad is not None for p in model.memory_encoder.parameters())
+
+
 @pytest.mark.slow
 def test_learns_one_clip():
     """J > 0.95 on the clip it saw within 400 steps."""
