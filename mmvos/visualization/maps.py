@@ -13,14 +13,14 @@ def flow_colours(flow: np.ndarray) -> np.ndarray:
     """Return vectors (H, W, 2), x first, on the colour wheel, (H, W, 3) RGB uint8.
 
     The hue is the direction: right red, down yellow-green, left cyan, up violet. White is no
-    motion; the saturation is the length, full from 1 on.
+    motion; the saturation is the root of the length, which shows small motion, full from 1 on.
     """
     length, angle = cv2.cartToPolar(
         np.ascontiguousarray(flow[..., 0], np.float32),
         np.ascontiguousarray(flow[..., 1], np.float32),
         angleInDegrees=True,
     )
-    hsv = np.dstack([angle, length.clip(0, 1), np.ones_like(length)])
+    hsv = np.dstack([angle, np.sqrt(length).clip(0, 1), np.ones_like(length)])
     return np.rint(255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)).astype(np.uint8)
 
 

@@ -84,7 +84,7 @@ class MUNet(STM):
         return torch.cat([displacement(volume, self.sharpness), confidence(volume)], 1)
 
     def maps(self, frame: Frame) -> dict[str, Tensor]:
-        """Displacement in search radii and uncertainty, as `measure` has them.
+        """Displacement, length 1 is the search radius, and uncertainty, cut to 0 to 1.
 
         The displacement points to where a cell was in the frame before. The uncertainty is the
         text's name for a confidence: 1, bright, is a cell that has its like in the frame before.
