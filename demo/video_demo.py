@@ -1,6 +1,8 @@
 """Segments the objects of a video: python demo/video_demo.py VIDEO MASK --out DIR.
 
-Writes DIR/masks/<frame>.png, DIR/overlay.mp4 and DIR/contact_sheet.png.
+Writes DIR/masks/<frame>.png, DIR/overlay.mp4 and DIR/contact_sheet.png; with --save-maps also what
+the model saw besides objects (MUNet: displacement, uncertainty) to DIR/maps/<name>/<frame>.png and,
+over the frames, to DIR/maps/<name>.mp4.
 
 Example:
     python demo/video_demo.py dog.mp4 dog_first_mask.png --out work_dirs/dog
@@ -30,6 +32,8 @@ def parse_args():
                         help='work at this shorter side (default: %(default)s)')
     parser.add_argument('--mask-palette', metavar='COLOURS',
                         help="ids of the colours of a colour mask: '#ff0000=1,#00ff00=2'")
+    parser.add_argument('--save-maps', action='store_true',
+                        help='also write DIR/maps: what the model saw besides objects (only MUNet)')
     return parser.parse_args()
 
 
@@ -38,8 +42,10 @@ def main():
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
     inferencer = VOSInferencer(args.model, checkpoint=args.checkpoint, device=args.device,
                                dtype=args.dtype, size=args.size)
-    inferencer(args.video, args.mask, args.out, mask_palette=args.mask_palette)
-    print(f'results: {args.out}/overlay.mp4, {args.out}/contact_sheet.png, {args.out}/masks')
+    inferencer(args.video, args.mask, args.out, mask_palette=args.mask_palette,
+               save_maps=args.save_maps)
+    maps = f', {args.out}/maps' if args.save_maps else ''
+    print(f'results: {args.out}/overlay.mp4, {args.out}/contact_sheet.png, {args.out}/masks{maps}')
 
 
 if __name__ == '__main__':

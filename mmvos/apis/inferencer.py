@@ -103,7 +103,7 @@ class VOSInferencer:
 
     def __call__(self, video: str | Path | VideoSource, masks: GivenMasks | None = None,
                  out_dir: str | Path | None = None, *, mask_palette: Palette | None = None,
-                 progress: bool = True) -> VOSResult:
+                 save_maps: bool = False, progress: bool = True) -> VOSResult:
         """Segment a video.
 
         Args:
@@ -115,13 +115,21 @@ class VOSInferencer:
                 appear when all is done; a run that fails keeps what was there.
             mask_palette: Ids of the colours of masks that are colour images:
                 '#ff0000=1,#00ff00=2' or {(255, 0, 0): 1, (0, 255, 0): 2}.
+            save_maps: Write what the model saw besides objects, for MUNet displacement and
+                uncertainty, to maps/<name>/<frame>.png and, over the frames, to maps/<name>.mp4;
+                see `map_writer`.
             progress: Show frames, s/frame and the time left.
 
         Raises:
             FileNotFoundError: The video or a mask does not exist.
             InputError: One of them, or the output folder, cannot be used.
-            ValueError: The model needs a mask, or one is for a frame that does not exist.
+            ValueError: The model needs a mask, or one is for a frame that does not exist; or it
+                has no maps to save, or there is no folder to save them in.
         """
+        if save_maps:
+            self.model.require_maps()
+            if out_dir is None:
+                raise ValueError('save_maps writes files; give out_dir, the folder of the results')
         if out_dir is not None:
             check_inputs_kept(out_dir, video, masks)
         if not isinstance(video, VideoSource):
@@ -134,27 +142,28 @@ class VOSInferencer:
         with ExitStack() as stack:
             writer = None
             if out_dir is not None:
-                writer = stack.enter_context(result_writer(out_dir, video))
+                writer = stack.enter_context(result_writer(
+                    out_dir, video, self.model.map_names if save_maps else ()))
                 later = stack.enter_context(InBackground())
-            frames = stack.enter_context(closing(self._segment(video, given)))
-            for image, labels in _counted(frames, video.name, len(names), shown=progress):
+            frames = stack.enter_context(closing(self._segment(video, given, save_maps)))
+            for image, labels, maps in _counted(frames, video.name, len(names), shown=progress):
                 pngs.append(encode_mask(labels))
                 if writer:
-                    later(writer.write, len(pngs) - 1, image, labels, pngs[-1])
+                    later(writer.write, len(pngs) - 1, image, labels, pngs[-1], maps)
         return VOSResult(video.name, names, LabelMaps(pngs))
 
-    def session(self) -> VOSSession:
-        """A fresh session, frame in and masks out; see `VOSSession.step`."""
-        return self.model.session(size=self.size)
+    def session(self, *, keep_maps: bool = False) -> VOSSession:
+        """A fresh session, frame in and masks out; see `VOSSession`."""
+        return self.model.session(size=self.size, keep_maps=keep_maps)
 
-    def _segment(self, video: VideoSource, given: Mapping[int, bytes]
-                 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Each frame with its labels."""
-        session = self.model.session(video, size=self.size)
+    def _segment(self, video: VideoSource, given: Mapping[int, bytes], keep_maps: bool
+                 ) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
+        """Each frame with its labels and maps."""
+        session = self.model.session(video, size=self.size, keep_maps=keep_maps)
         with closing(video.frames()) as frames:
             for index, image in enumerate(frames):
                 masks = decode_mask(given[index]) if index in given else None
-                yield image, session.step(image, masks)
+                yield image, session.step(image, masks), session.maps
 
 
 def _counted(frames: Iterator, name: str, total: int, *, shown: bool) -> Iterator:

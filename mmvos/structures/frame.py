@@ -37,3 +37,7 @@ class Frame:
         if name not in self._cache:
             self._cache[name] = compute()
         return self._cache[name]
+
+    def found(self, name: str) -> Any | None:
+        """What `cached` remembers under this name; None if it was not computed."""
+        return self._cache.get(name)

@@ -150,6 +150,23 @@ def check_session(cls: type) -> None:
             assert (labels[given > 0] == given[given > 0]).all(), 'given pixels changed'
 
 
+def check_maps(cls: type) -> None:
+    """Maps are those that are stated, of native size and bounded; keeping them changes no mask."""
+    model, video = build(cls), FakeVideo(3, (33, 47), starts=(0, 0))
+    if not model.map_names:
+        return
+    plain, session = model.session(), model.session(keep_maps=True)
+    for index in range(3):
+        labels = [one.step(*_item(video, index)) for one in (plain, session)]
+        assert np.array_equal(*labels), 'keeping maps changes the masks'
+        assert set(session.maps) <= set(model.map_names), f'unknown maps in {set(session.maps)}'
+        for name, values in session.maps.items():
+            assert values.shape in ((33, 47, 1), (33, 47, 2)), f'{name}: {values.shape}'
+            low = 0 if values.shape[2] == 1 else -1
+            assert low <= values.min() <= values.max() <= 1, f'{name} lies outside of {low} to 1'
+    assert set(session.maps) == set(model.map_names), 'the last frame lacks a map'
+
+
 def check_one_frame(cls: type) -> None:
     """A video of one frame: its PNG is the given mask."""
     model, video = build(cls), FakeVideo(1, starts=(0, 0, 0))
@@ -214,4 +231,4 @@ def _item(video: FakeVideo, index: int) -> tuple[np.ndarray, np.ndarray | None]:
 
 SEGMENTOR = (check_loss, check_step, check_segment_reads_only, check_state_is_whole,
              check_saved_session, check_removed_object, check_interleaved, check_session,
-             check_one_frame, check_batch, check_grow_and_drop)
+             check_maps, check_one_frame, check_batch, check_grow_and_drop)

@@ -14,6 +14,8 @@ from PIL import Image
 from mmvos.apis import exit_with_message
 from mmvos.datasets.synthetic import SyntheticVideo
 from mmvos.io import encode_mask
+from mmvos.models import MUNet
+from mmvos.testing.construction_contracts import build
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'demo' / 'video_demo.py'
@@ -74,6 +76,25 @@ def test_options(demo, data):
     assert (status, error) == (0, '')
     with Image.open('out/masks/00000.png') as mask:
         np.testing.assert_array_equal(np.array(mask), VIDEO.labels(0))
+
+
+def test_maps(demo, data):
+    torch.manual_seed(0)
+    model = build(MUNet)
+    (data / 'tiny.py').write_text(f'model = {dict(type="MUNet", **MUNet.example)!r}\n')
+    torch.save(model.state_dict(), data / 'tiny.pth')
+    status, shown, error = demo('frames', 'mask.png', '--out', 'out', '--save-maps',
+                                '--checkpoint', 'tiny.pth', model='tiny.py')
+    assert (status, error) == (0, '')
+    assert 'out/maps' in shown
+    assert sorted(path.name for path in (data / 'out/maps/uncertainty').iterdir()) == [
+        '00001.png', '00002.png']
+    before = sorted(data.rglob('*'))
+    status, _, error = demo('frames', 'mask.png', '--out', 'out', '--save-maps')
+    assert (status, error.count('\n')) == (2, 1)
+    assert 'FlowPropagation has no maps' in error
+    assert 'MUNet (configs/munet)' in error
+    assert sorted(data.rglob('*')) == before
 
 
 def test_a_warning_is_one_line(demo, data):

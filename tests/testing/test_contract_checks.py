@@ -76,6 +76,17 @@ class GrowsNot(FlowPropagation):
         super().memorize(frame, probs, state)
 
 
+class BrightMaps(FlowPropagation):
+    map_names = ('light',)
+
+    def maps(self, frame):
+        return dict(light=255 * frame.image[:, :1])
+
+
+class ForgetsMaps(FlowPropagation):
+    map_names = ('light',)
+
+
 class UnusedWeights(MAMP):
     def __init__(self, backbone, matching_head, **kwargs):
         super().__init__(backbone, matching_head, **kwargs)
@@ -157,6 +168,8 @@ class EntryPerObject(VOSMetric):
     (IgnoresValid, 'batch', 'differs by|not valid'),
     (MixesBatch, 'batch', 'differs by'),
     (GrowsNot, 'grow_and_drop', "expected 3 objects on axis 1, got .*objects/first"),
+    (BrightMaps, 'maps', 'light lies outside of 0 to 1'),
+    (ForgetsMaps, 'maps', 'lacks a map'),
     (UnusedWeights, 'loss', 'no finite gradient for unused.weight'),
     (WrongGrid, 'backbone', 'for 33x47'),
     (MixesObjects, 'local_matching', 'objects are not apart'),

@@ -37,6 +37,7 @@ class VideoSegmentor(BaseModel):
     """
 
     needs_mask = True  # False: segments before any object was given
+    map_names: tuple[str, ...] = ()  # of what `maps` can show
     autocast: torch.dtype | None = None  # set by `apis.use_dtype`; None: as the caller has it
 
     def __init__(self, *, geometry: dict | None = None,
@@ -91,9 +92,35 @@ class VideoSegmentor(BaseModel):
             self.memorize(frame, probs, state)
         return probs
 
-    def session(self, video: VideoSource | None = None, size: int | None = None) -> VOSSession:
+    def maps(self, frame: Frame) -> dict[str, Tensor]:
+        """What the method saw of a frame besides its objects, for the eye.
+
+        Called after `step`; it reads what `segment` cached on the frame and computes nothing again.
+
+        Returns:
+            At most one map for each of `map_names`, over the padded frame: (B,1,h,w) from 0 to 1,
+            or (B,2,h,w) vectors, x first, where length 1 is the longest that is told apart. None
+            for a frame that was not segmented, as the first one.
+        """
+        return {}
+
+    def require_maps(self) -> None:
+        """Refuse a model without maps.
+
+        Raises:
+            ValueError: `map_names` is empty; the methods that have maps are named.
+        """
+        if self.map_names:
+            return
+        able = sorted(f'{name} (configs/{name.lower()})' for name, cls in MODELS.module_dict.items()
+                      if getattr(cls, 'map_names', ()) and 'maps' in vars(cls))
+        raise ValueError(f'{type(self).__name__} has no maps to save; leave them out or give a '
+                         f'config of a method that has: {", ".join(able)}')
+
+    def session(self, video: VideoSource | None = None, size: int | None = None, *,
+                keep_maps: bool = False) -> VOSSession:
         """A session that feeds frames one by one; see `VOSSession`."""
-        return VOSSession(self, video, size=size)
+        return VOSSession(self, video, size=size, keep_maps=keep_maps)
 
     @torch.no_grad()
     def predict(self, inputs: list[VideoSource],

@@ -8,6 +8,9 @@ uncertainty, motion feature), section 3.3 (equation 3, motion-aware spatial atte
 What the text leaves open or prints differently from what can work is said beside the code. The
 text's displacement prefers the worst match (softmax of minus a similarity); `sign=-1,
 temperature=1` is what is printed, `sign=1, temperature=0.1` measures motion.
+
+Table 4 takes parts away: without uncertainty and with addition there are the two classes below
+`MUNet`, without motion it is STM (configs/munet/ablations).
 """
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class MUNet(STM):
 
     The call graph::
 
-        segment  > query_encoder > reduce > motion (MU-layer) > attention (MSAM) > query_kv > as STM
+        segment  > query_encoder > reduce > motion (MU-layer) > fuse (MSAM) > query_kv > as STM
         memorize > as STM, without the others' mask; reduced features of this frame -> shared
 
     Motion is that of the frame, not of an object: it is computed once and serves all objects.
@@ -46,6 +49,8 @@ class MUNet(STM):
     example = {**STM.example, 'radius': 2,
                'memory_encoder': {**STM.example['memory_encoder'], 'in_channels': 4},
                'loss': dict(type='BootstrappedIoU')}
+    map_names = ('displacement', 'uncertainty')
+    motion_channels = 3  # of `measure`
 
     def __init__(self, query_encoder: dict | nn.Module, memory_encoder: dict | nn.Module, *,
                  in_channels: int = 1024, radius: int = 12, sign: int = -1,
@@ -57,19 +62,38 @@ class MUNet(STM):
         self.radius = radius
         self.sharpness = sign / temperature
         self.reduce = nn.Conv2d(in_channels, in_channels // 4, 1)
-        self.motion_net = motion_net(in_channels)
+        self.motion_net = motion_net(self.motion_channels, in_channels)
         self.attention = nn.Conv2d(in_channels, 1, 1)
 
     def query(self, frame: Frame, state: VideoState) -> tuple[Tensor, Tensor]:
-        """Key and value of the modulated map F_s * sigmoid(conv(F_m)) + F_s (eq. 3)."""
-        semantic = self.encode(frame)[-1]
+        """Key and value of the map that motion enhanced."""
         motion = self.motion_net(self.motion(frame, state))
-        return self.query_kv(semantic * self.attention(motion).sigmoid() + semantic)
+        return self.query_kv(self.fuse(self.encode(frame)[-1], motion))
+
+    def fuse(self, semantic: Tensor, motion: Tensor) -> Tensor:
+        """F_s * sigmoid(conv(F_m)) + F_s (eq. 3), of (B,C,h,w) both."""
+        return semantic * self.attention(motion).sigmoid() + semantic
 
     def motion(self, frame: Frame, state: VideoState) -> Tensor:
+        """`measure` of the volume between this frame and the one before, once per frame."""
+        return frame.cached('motion', lambda: self.measure(cost_volume(
+            self.reduced(frame), state.shared['previous'], self.radius)))
+
+    def measure(self, volume: Tensor) -> Tensor:
         """(B,3,h,w): displacement (u, v) to the frame before in cells and the best similarity."""
-        volume = cost_volume(self.reduced(frame), state.shared['previous'], self.radius)
         return torch.cat([displacement(volume, self.sharpness), confidence(volume)], 1)
+
+    def maps(self, frame: Frame) -> dict[str, Tensor]:
+        """Displacement, length 1 is the search radius, and uncertainty, cut to 0 to 1.
+
+        The displacement points to where a cell was in the frame before. The uncertainty is the
+        text's name for a confidence: 1, bright, is a cell that has its like in the frame before.
+        """
+        motion = frame.found('motion')
+        if motion is None:
+            return {}
+        shown = (motion[:, :2] / self.radius, motion[:, 2:].clamp(0, 1))
+        return dict(zip(self.map_names, shown, strict=False))
 
     def reduced(self, frame: Frame) -> Tensor:
         """(B,C/4,h,w), computed once per frame."""
@@ -85,10 +109,35 @@ class MUNet(STM):
         return torch.cat([image, objects[:, :, None]], 2)
 
 
-def motion_net(out_channels: int = 1024) -> nn.Sequential:
-    """Eight convolutions with ReLU between, from (u, v, U) to the motion feature (section 3.2)."""
+@MODELS.register_module()
+class MUNetWithoutUncertainty(MUNet):
+    """MUNet whose motion is the displacement alone (Table 4 d): the motion net has 2 inputs."""
+
+    map_names = ('displacement',)
+    motion_channels = 2
+
+    def measure(self, volume: Tensor) -> Tensor:
+        """(B,2,h,w): displacement (u, v) to the frame before in cells."""
+        return displacement(volume, self.sharpness)
+
+
+@MODELS.register_module()
+class MUNetAddition(MUNet):
+    """MUNet that adds motion to the semantic map (Table 4 f)."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        del self.attention
+
+    def fuse(self, semantic: Tensor, motion: Tensor) -> Tensor:
+        """F_s + F_m (section 3.3)."""
+        return semantic + motion
+
+
+def motion_net(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Eight convolutions with ReLU between, from (u, v, U) to the motion feature (table 1)."""
     layers: list[nn.Module] = []
-    sizes = ((3, 3, 7), (3, 16, 1), (16, 16, 3), (16, 32, 1), (32, 32, 3), (32, 32, 1),
+    sizes = ((in_channels, 3, 7), (3, 16, 1), (16, 16, 3), (16, 32, 1), (32, 32, 3), (32, 32, 1),
              (32, 64, 3), (64, out_channels, 1))
     for before, after, kernel in sizes:
         layers += [nn.Conv2d(before, after, kernel, padding=kernel // 2), nn.ReLU()]

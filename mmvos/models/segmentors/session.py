@@ -34,6 +34,11 @@ class VOSSession:
         segmentor: The model, in eval mode.
         video: The video, if it is known as a whole; None when frames come from outside.
         size: Work at this shorter side in pixels (never enlarges); masks come back at native size.
+        keep_maps: Keep what the model saw of the last frame in `maps`: {name: (H,W,C) float32} of
+            native size, C 1 or 2, see `VideoSegmentor.maps`. Empty on frames that have none.
+
+    Raises:
+        ValueError: `keep_maps` with a model that has no maps.
 
     Example:
         >>> session = VOSInferencer('mamp_r18').session()  # doctest: +SKIP
@@ -42,8 +47,12 @@ class VOSSession:
     """
 
     def __init__(self, segmentor: VideoSegmentor, video: VideoSource | None = None, *,
-                 size: int | None = None) -> None:
+                 size: int | None = None, keep_maps: bool = False) -> None:
+        if keep_maps:
+            segmentor.require_maps()
         self.segmentor = segmentor
+        self.keep_maps = keep_maps
+        self.maps: dict[str, np.ndarray] = {}
         self.size = size
         self.state = segmentor.init_state(video)
         self.index = 0
@@ -71,6 +80,8 @@ class VOSSession:
         frame = self._frame(image, given)
         probs = self.segmentor.step(frame, self.state)
         labels = self._labels(probs, frame.image.shape[-2:])
+        if self.keep_maps:
+            self.maps = self._maps(frame)
         self.index += 1
         return paste_given(labels, {key: given[key] for key in self.ids if key in given})
 
@@ -130,6 +141,7 @@ class VOSSession:
             raise InputError(f'{path} is no saved session ({error}); give a file that '
                              'VOSSession.save wrote') from error
         self.state, self.index, self.ids, self.native, self.size = state, index, ids, native, size
+        self.maps = {}
 
     def _model(self) -> dict[str, Any]:
         """Return what two models have in common that may exchange sessions, but for weights."""
@@ -191,11 +203,22 @@ class VOSSession:
 
     def _labels(self, probs: Tensor, padded: torch.Size) -> np.ndarray:
         assert probs.shape[-2:] == padded, 'segment returns maps of the size of its frame'
-        probs = self.segmentor.geometry.crop(probs, self._working_size())
-        if probs.shape[-2:] != self.native:
-            probs = F.interpolate(probs, self.native, mode='bilinear', align_corners=False)
-        channels = hard_labels(probs)[0, 0].cpu().numpy()
+        channels = hard_labels(self._to_native(probs))[0, 0].cpu().numpy()
         return np.array([0, *self.ids], np.uint8)[channels]
+
+    def _maps(self, frame: Frame) -> dict[str, np.ndarray]:
+        padded = frame.image.shape[-2:]
+        found = {name: F.interpolate(values.float(), padded, mode='bilinear', align_corners=False)
+                 for name, values in self.segmentor.maps(frame).items()}
+        return {name: self._to_native(values)[0].permute(1, 2, 0).cpu().numpy()
+                for name, values in found.items()}
+
+    def _to_native(self, x: Tensor) -> Tensor:
+        """(B,C,H,W) of the padded frame at the size of the video."""
+        x = self.segmentor.geometry.crop(x, self._working_size())
+        if x.shape[-2:] != self.native:
+            x = F.interpolate(x, self.native, mode='bilinear', align_corners=False)
+        return x
 
 
 def paste_given(labels: np.ndarray, given: Mapping[int, np.ndarray]) -> np.ndarray:

@@ -195,7 +195,9 @@ def test_gradients_through_memorised_predictions_can_be_cut(detach):
 
 
 @pytest.mark.slow
-def test_learns_one_clip():
+@pytest.mark.parametrize(('cls', 'channels', 'options'), [
+    (STM, 5, {}), (MUNet, 4, dict(radius=4, sign=1, temperature=0.1))])
+def test_learns_one_clip(cls, channels, options):
     """J > 0.95 on the clip it saw within 400 steps."""
     torch.manual_seed(0)
     video = SyntheticVOS(1, 3, size=(64, 96), num_objects=(1, 1), seed=3).videos[0]
@@ -203,8 +205,8 @@ def test_learns_one_clip():
     encoder = dict(type='mmseg.ResNet', depth=18, base_channels=16, stem_channels=16,
                    num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), norm_eval=True)
     model = build(
-        STM, query_encoder=dict(encoder, out_indices=(0, 1, 2)),
-        memory_encoder=dict(encoder, in_channels=5, out_indices=(2,)), in_channels=64,
+        cls, query_encoder=dict(encoder, out_indices=(0, 1, 2)), **options,
+        memory_encoder=dict(encoder, in_channels=channels, out_indices=(2,)), in_channels=64,
         key_channels=16, decoder=dict(type='RefineDecoder', skip_channels=(32, 16),
                                       value_channels=32, channels=32)).train()
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)

@@ -1,0 +1,21 @@
+# Table 4 (a): no motion, plain cross entropy: STM
+# The others' mask, which STM's memory encoder sees too, is 0 where there is one object.
+_base_ = ['../munet_r18_davis2016.py']
+
+model = dict(
+    _delete_=True,
+    type='STM',
+    query_encoder=dict(
+        type='mmseg.ResNet', depth=18, base_channels=32, stem_channels=32, num_stages=3,
+        strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
+    memory_encoder=dict(
+        type='mmseg.ResNet', in_channels=5, depth=18, base_channels=32, stem_channels=32,
+        num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
+    decoder=dict(
+        type='RefineDecoder', skip_channels=(64, 32), value_channels=128, channels=64),
+    matching_head=dict(type='GlobalMatching'),
+    memory=dict(type='FrameBank', every=5, recent=1),
+    in_channels=128,
+    key_channels=64,
+    loss=dict(type='CrossEntropy'),
+    geometry=dict(divisor=16, sides='both'))

@@ -1,0 +1,4 @@
+# Table 4 (c): displacement and uncertainty, plain cross entropy
+_base_ = ['../munet_r18_davis2016.py']
+
+model = dict(loss=dict(_delete_=True, type='CrossEntropy'))

@@ -1,0 +1,4 @@
+# Table 4 (d): displacement without uncertainty
+_base_ = ['../munet_r18_davis2016.py']
+
+model = dict(type='MUNetWithoutUncertainty')

@@ -1,0 +1,4 @@
+# Table 4 (f): everything, fused by addition
+_base_ = ['../munet_r18_davis2016.py']
+
+model = dict(type='MUNetAddition')

@@ -1,0 +1,42 @@
+# MUNet with a small ResNet-18, trained from scratch on DAVIS-2016 at 240p, for one small machine
+# Batch norms are trained too: there are no ImageNet weights to keep.
+_base_ = ['../_base_/datasets/davis2016.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='MUNet',
+    query_encoder=dict(
+        type='mmseg.ResNet', depth=18, base_channels=32, stem_channels=32, num_stages=3,
+        strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2)),
+    memory_encoder=dict(
+        type='mmseg.ResNet', in_channels=4, depth=18, base_channels=32, stem_channels=32,
+        num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
+    decoder=dict(
+        type='RefineDecoder', skip_channels=(64, 32), value_channels=128, channels=64),
+    matching_head=dict(type='GlobalMatching'),
+    memory=dict(type='FrameBank', every=5, recent=1),
+    in_channels=128,
+    key_channels=64,
+    radius=12,
+    sign=1,
+    temperature=0.1,
+    loss=dict(type='BootstrappedIoU', top_p=0.4),
+    geometry=dict(divisor=16, sides='both'))
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='ClipSampler'),
+    dataset=dict(
+        type='MaskedClipDataset',
+        source=dict(type='DAVIS', data_root='data/DAVIS', year='2016', split='train'),
+        clips_per_video=20,
+        pipeline=[
+            dict(type='ResizeClip', size=(240, 432)),
+            dict(type='RandomCropClip', size=(208, 368)),
+            dict(type='RandomFlipClip'),
+            dict(type='ChooseObjects', most=3),
+            dict(type='PackClip'),
+        ]))
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2000, val_interval=10**9)
+optim_wrapper = dict(type='BF16OptimWrapper', optimizer=dict(type='Adam', lr=2e-4))
