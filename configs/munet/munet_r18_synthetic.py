@@ -19,7 +19,8 @@ model = dict(
     radius=12,
     sign=1,
     temperature=0.1,
-    loss=dict(type='BootstrappedIoU', top_p=0.4),
+    loss=dict(type='LossSum', losses=[
+        dict(type='CrossEntropy', top_p=0.4), dict(type='MaskIoULoss')]),
     geometry=dict(divisor=16, sides='both'))
 
 train_dataloader = dict(

@@ -2,6 +2,7 @@
 # The others' mask, which STM's memory encoder sees too, is 0 where there is one object.
 _base_ = ['../munet_r18_davis2016.py']
 
+load_from = None  # all rows begin anew
 model = dict(
     _delete_=True,
     type='STM',

@@ -2,6 +2,7 @@
 # The others' mask, which STM's memory encoder sees too, is 0 where there is one object.
 _base_ = ['../munet_r18_davis2016.py']
 
+load_from = None  # all rows begin anew
 model = dict(
     _delete_=True,
     type='STM',
@@ -17,5 +18,6 @@ model = dict(
     memory=dict(type='FrameBank', every=5, recent=1),
     in_channels=128,
     key_channels=64,
-    loss=dict(type='BootstrappedIoU', top_p=0.4),
+    loss=dict(type='LossSum', losses=[
+        dict(type='CrossEntropy', top_p=0.4), dict(type='MaskIoULoss')]),
     geometry=dict(divisor=16, sides='both'))

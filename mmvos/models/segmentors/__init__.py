@@ -3,13 +3,13 @@ from .base import VideoSegmentor, merge_given
 from .flow_propagation import FlowPropagation
 from .geometry import Geometry
 from .mamp import MAMP, drop_channel
-from .munet import BootstrappedIoU, MUNet, MUNetAddition, MUNetWithoutUncertainty
+from .munet import MUNet, MUNetAddition, MUNetWithoutUncertainty
 from .session import VOSSession
 from .stm import STM
 from .supervised import SupervisedSegmentor
 
 __all__ = [
-    'MAMP', 'STM', 'BootstrappedIoU', 'FlowPropagation', 'Geometry', 'MUNet', 'MUNetAddition',
+    'MAMP', 'STM', 'FlowPropagation', 'Geometry', 'MUNet', 'MUNetAddition',
     'MUNetWithoutUncertainty', 'SupervisedSegmentor', 'VOSSession', 'VideoSegmentor',
     'drop_channel', 'merge_given'
 ]

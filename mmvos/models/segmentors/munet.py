@@ -3,7 +3,7 @@
 Sun, Mao, Dai, Zhong, Wang, "MUNet: Motion uncertainty-aware semi-supervised video object
 segmentation". Section 3.2 (MU-layer: equation 1 cost volume, then displacement, equation 2
 uncertainty, motion feature), section 3.3 (equation 3, motion-aware spatial attention), section 3.4
-(equation 4, loss). Everything else is STM.
+(equation 4, loss: `LossSum` of bootstrapped cross entropy, with its minus sign, and mask IoU).
 
 What the text leaves open or prints differently from what can work is said beside the code. The
 text's displacement prefers the worst match (softmax of minus a similarity); `sign=-1,
@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from ...ops import local_correlation
 from ...registry import MODELS
 from ...structures import Frame, VideoState
-from ..losses import cross_entropy, mask_iou_loss
 from .stm import STM
 
 
@@ -48,7 +47,8 @@ class MUNet(STM):
 
     example = {**STM.example, 'radius': 2,
                'memory_encoder': {**STM.example['memory_encoder'], 'in_channels': 4},
-               'loss': dict(type='BootstrappedIoU')}
+               'loss': dict(type='LossSum', losses=[
+                   dict(type='CrossEntropy', top_p=0.4), dict(type='MaskIoULoss')])}
     map_names = ('displacement', 'uncertainty')
     motion_channels = 3  # of `measure`
 
@@ -182,27 +182,3 @@ def displacement(volume: Tensor, sharpness: float) -> Tensor:
 def confidence(volume: Tensor) -> Tensor:
     """(B,1,h,w): the largest similarity (eq. 2); high is a good match."""
     return volume.amax(1, keepdim=True)
-
-
-@MODELS.register_module()
-class BootstrappedIoU(nn.Module):
-    """Cross entropy of the hardest pixels + weight * mask IoU loss (eq. 4, with its minus sign).
-
-    Args:
-        top_p: Share of the pixels.
-        weight: Lambda.
-    """
-
-    example = dict(top_p=0.4)
-
-    def __init__(self, top_p: float = 0.4, weight: float = 1.) -> None:
-        super().__init__()
-        if not 0 < top_p <= 1 or weight < 0:
-            raise ValueError(f'expected 0 < top_p <= 1 and weight >= 0, got {top_p} and {weight}')
-        self.top_p = top_p
-        self.weight = weight
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss of (B,K+1,H,W) probabilities and one-hot masks."""
-        return (cross_entropy(pred, target, self.top_p)
-                + self.weight * mask_iou_loss(pred, target))

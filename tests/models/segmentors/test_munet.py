@@ -103,12 +103,13 @@ def test_largest_weight_of_a_perfect_match_among_strangers():
     assert math.e / (math.e + 624) == pytest.approx(0.00434, abs=1e-5)
 
 
-def test_loss_is_the_sum_of_its_parts():
+def test_loss_is_bootstrapped_cross_entropy_and_iou():
+    """Equation 4, of the configs."""
     pred = features(0, 1, 3, 8, 9).softmax(1)
     target = torch.nn.functional.one_hot(features(1, 1, 3, 8, 9).argmax(1), 3).movedim(-1, 1)
     target = target.float()
-    expected = cross_entropy(pred, target, 0.4) + 2 * mask_iou_loss(pred, target)
-    assert BootstrappedIoU(0.4, 2.)(pred, target) == pytest.approx(expected.item())
+    expected = cross_entropy(pred, target, 0.4) + mask_iou_loss(pred, target)
+    assert build(MUNet).loss_module(pred, target) == pytest.approx(expected.item())
 
 
 @torch.no_grad()
