@@ -58,9 +58,9 @@ class AdaptiveBank(MemoryManager):
     def __init__(self, budget: int = 300_000, *, similarity: float = 0.95, rate: float = 0.1,
                  max_memory_mb: float = 1024) -> None:
         super().__init__(max_memory_mb)
-        if budget < 1 or not 0 <= rate <= 1:
-            raise ValueError(f'AdaptiveBank: expected budget >= 1 and 0 <= rate <= 1, got {budget} '
-                             f'and {rate}')
+        if budget < 1 or similarity < 0 or not 0 <= rate <= 1:
+            raise ValueError('AdaptiveBank: expected budget >= 1, similarity >= 0 and 0 <= rate <= '
+                             f'1, got {budget}, {similarity} and {rate}')
         self.budget = budget
         self.similarity = similarity
         self.rate = rate
@@ -108,10 +108,10 @@ class AdaptiveBank(MemoryManager):
         free = self.objects['exists'] & ~self.objects['permanent']
         # autocast would compare in bfloat16
         with torch.autocast(free.device.type, enabled=False):
-            stored = F.normalize(self.objects['key'].float(), dim=2).mT
-            keys = F.normalize(new['key'].float(), dim=2)
-            best = [(stored @ part).masked_fill(~free.mT, -2).max(2)
-                    for part in keys.split(max(1, TILE_BYTES // (4 * free.numel())), -1)]
+            stored = F.normalize(self.objects['key'].float(), dim=2) * free  # others: cosine 0
+            keys = F.normalize(new['key'].float(), dim=2).mT
+            best = [(part @ stored).max(-1)
+                    for part in keys.split(max(1, TILE_BYTES // (4 * free.numel())), 2)]
         cosine, target = (torch.cat(parts, -1) for parts in zip(*best, strict=True))
         return target, (cosine > self.similarity) & (new['exists'] & ~new['permanent'])[:, :, 0]
 

@@ -220,7 +220,9 @@ def test_what_cannot_be_kept():
         AdaptiveBank(max_memory_mb=1e-5).add(0, objects=frame(rng), permanent=True)
     with pytest.raises(ValueError, match="'key', 'value' and 'exists' of objects, got .'label'"):
         bank.add(3, objects=dict(label=torch.zeros(1, 1, 1, 1, 1)))
-    with pytest.raises(ValueError, match='budget >= 1 and 0 <= rate <= 1, got 0 and 0.1'):
-        AdaptiveBank(0)
+    for wrong, got in ((dict(budget=0), '0, 0.95 and 0.1'), (dict(similarity=-1), '-1 and 0.1'),
+                       (dict(rate=2), '0.95 and 2')):
+        with pytest.raises(ValueError, match=f'expected budget >= 1, .* {got}'):
+            AdaptiveBank(**wrong)
     with pytest.raises(ValueError, match=r"elements of an AdaptiveBank, got \['0/objects/key'\]"):
         build(AdaptiveBank).restore({'0/objects/key': torch.zeros(1)}, {})

@@ -1,9 +1,11 @@
 """STM and MUNet with the adaptive bank keep the contracts; both banks keep to their limits."""
+import numpy as np
 import pytest
 import torch
 
+from mmvos.io import InputError
 from mmvos.models import STM, MUNet
-from mmvos.structures import Frame
+from mmvos.structures import Frame, VOSDataSample
 from mmvos.testing.construction_contracts import build
 from mmvos.testing.fakes import FakeVideo, fake_frames
 from mmvos.testing.segmentor_contracts import SEGMENTOR
@@ -123,3 +125,40 @@ def test_what_was_read_is_counted():
     found = bank.objects['usage'][:, :, 0, :first.shape[-1]]  # permanent ones stay in front
     torch.testing.assert_close(found, expected)
     assert expected.std() > 0.1
+
+
+@torch.no_grad()
+def test_a_bank_that_never_merges_reads_as_one_of_every_frame():
+    """Softmax over the same elements in another order; the second object comes late."""
+    runs = []
+    for memory in (dict(type='AdaptiveBank', similarity=2), dict(type='FrameBank', every=1)):
+        model = scattered(AdaptiveSTM, memory=memory)
+        state = model.init_state(None)
+        frames = fake_frames([FakeVideo(6, (32, 48), starts=(0, 2))], 16)
+        runs.append([model.step(frame, state) for frame in frames])
+    assert runs[0][-1].std() > 0.01
+    for one, other in zip(*runs, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+
+
+def test_training_through_merged_and_forgotten_elements():
+    video = FakeVideo(5, (32, 48), starts=(0, 0))
+    model = scattered(AdaptiveSTM, memory=dict(type='AdaptiveBank', budget=16)).train()
+    clip = torch.stack([frame.image for frame in fake_frames([video])], 1)
+    sample = VOSDataSample(metainfo=dict(video_name=video.name))
+    sample.gt_masks = torch.from_numpy(np.stack([video.labels(t) for t in range(5)]))
+    model.loss(clip, [sample])['loss'].backward()
+    bad = [name for name, parameter in model.named_parameters()
+           if parameter.grad is None or not parameter.grad.isfinite().all()]
+    assert not bad
+    assert model.memory_kv.value.weight.grad.any()
+
+
+def test_a_session_of_another_memory_is_refused(tmp_path):
+    video = FakeVideo(2)
+    for mine, other in ((AdaptiveSTM, dict(type='FrameBank')), (STM, ADAPTIVE['memory'])):
+        session = build(mine).session()
+        list(play(session, video, 2))
+        session.save(tmp_path / 'session')
+        with pytest.raises(InputError, match='is no saved session'):
+            build(mine, memory=other).session().load(tmp_path / 'session')
