@@ -39,9 +39,10 @@ class AdaptiveBank(MemoryManager):
         add          > closest > blend   new elements like a stored one are merged into it,
                      > forget            the others appended, and those hardly read make room
 
-    What is like a permanent element alone is stored beside it, and that copy follows the video.
-    A gradient flows through merged and stored elements; what is merged and forgotten is a choice
-    without gradient.
+    A merged element keeps its age and usage. What is like a permanent element alone is stored
+    beside it, and that copy follows the video. A new frame is kept before older ones, so the
+    budget should hold several frames of each object. A gradient flows through stored and merged
+    elements; which are merged or forgotten is a choice without gradient.
 
     `mass` is the number of queries that read an element: the matching head needs
     GlobalMatching(count_above=1e-3). Sums of weights serve too, but are not the paper's.
