@@ -4,7 +4,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..models.memory_managers import MemoryManager
+from ..models.memory_managers import FrameMemory, MemoryManager
 from .construction_contracts import build
 from .fakes import FakeVideo, fake_frames
 
@@ -123,8 +123,77 @@ def check_motion(cls: type) -> None:
 
 
 def check_memory(cls: type) -> None:
-    """Reads what it holds, keeps permanent items, follows K, counts bytes, obeys its limit."""
+    """Elements of each object alone, permanent ones for ever; follows K, is saved, has a limit.
+
+    The value of an element is the frame that it came from; object 1 is there from frame 3 on.
+    """
     bank: MemoryManager = build(cls)
+    for now in range(12):
+        if now:
+            found = _assert_elements(bank, now)
+            newest, oldest = found.nan_to_num(-1).amax(-1), found.nan_to_num(99).amin(-1)
+            assert (newest < now).all(), 'a frame reads itself'
+            assert (oldest[:, 1] > 2.9).all(), 'an object reads what is older than it'
+            bank.count(found.nan_to_num())
+        _add_elements(bank, now, late=now < 3, permanent=now in (0, 4))
+    for number in (0, 4):
+        kept = (_assert_elements(bank, 12)[:, 0] == number).sum(1)
+        assert (kept == 15).all(), f'{kept.tolist()} of 15 permanent elements of frame {number}'
+    copy: MemoryManager = build(cls)
+    copy.restore(bank.tensors(), bank.facts())
+    assert torch.equal(*(one.elements(12)[1] for one in (bank, copy))), 'not as it was saved'
+    assert bank.nbytes() == sum(t.nbytes for t in bank.tensors().values()), 'bytes are miscounted'
+    bank.grow(5)
+    assert _assert_elements(bank, 12)[:, 3:].isnan().all(), 'a new object has elements'
+    bank.drop([0, 2, 3, 4])
+    assert _assert_elements(bank, 12).shape[1] == 1, 'drop did not reach the elements'
+    _check_limit(cls)
+
+
+def _add_elements(bank: MemoryManager, index: int, late: bool = False, permanent: bool = False
+                  ) -> MemoryManager:
+    exists = torch.ones(2, 3, 1, 1, 1)
+    exists[:, 1] = not late
+    bank.add(index, objects=dict(key=_random(2, 3, 4, 3, 5, seed=index).detach(),
+                                 value=torch.full((2, 3, 2, 3, 5), float(index)), exists=exists),
+             permanent=permanent)
+    return bank
+
+
+def _assert_elements(bank: MemoryManager, now: int) -> Tensor:
+    """(B,K,N) frames that elements came from, NaN where they are not valid."""
+    keys, values, valid = bank.elements(now)
+    size = values.shape[1], values.shape[-1]
+    assert keys.shape == (2, size[0], 4, size[1]), tuple(keys.shape)
+    assert values.shape[:3] == (2, size[0], 2), tuple(values.shape)
+    if valid is None:
+        return values[:, :, 0]
+    assert valid.shape == (2, *size), tuple(valid.shape)
+    assert valid.dtype == torch.bool, f'{valid.dtype} instead of bool'
+    return values[:, :, 0].masked_fill(~valid, torch.nan)
+
+
+def _check_limit(cls: type) -> None:
+    one = _add_elements(build(cls), 0).nbytes()
+    small: MemoryManager = build(cls, max_memory_mb=2.5 * one / 2**20)
+    for index in range(12):
+        _add_elements(small, index, permanent=index == 0)
+        assert small.nbytes() <= 2.5 * one, f'{small.nbytes()} bytes of {2.5 * one}'
+    found = small.elements(12)[1][:, :, 0]
+    assert ((found == 0).sum(-1) == 15).all(), 'permanent elements went first'
+    assert (found == 11).any(), 'nothing new is left to read'
+    message = ''
+    try:
+        _add_elements(_add_elements(small, 12, permanent=True), 13, permanent=True)
+    except ValueError as error:
+        message = str(error)
+    assert message, 'what is permanent was accepted beyond the limit'
+    assert 'max_memory_mb' in message, f'the error does not name the option: {message}'
+
+
+def check_frame_memory(cls: type) -> None:
+    """Reads frames it holds, not the present one, and keeps permanent ones as they are."""
+    bank: FrameMemory = build(cls)
     for now in range(5, 25):
         if now > 5:
             seen = bank.indices(now)
@@ -142,26 +211,9 @@ def check_memory(cls: type) -> None:
     assert bank.read('label', 25).shape[1] == 4, 'grow did not reach the items'
     bank.drop([0, 2])
     assert bank.read('label', 25).shape[1] == 2, 'drop did not reach the items'
-    _check_limit(cls, item.nbytes())
 
 
-def _add(bank: MemoryManager, index: int, permanent: bool = False) -> MemoryManager:
+def _add(bank: FrameMemory, index: int, permanent: bool = False) -> FrameMemory:
     bank.add(index, shared=dict(key=torch.ones(2, 4, 3, 5)),
              objects=dict(label=torch.ones(2, 3, 1, 3, 5)), permanent=permanent)
     return bank
-
-
-def _check_limit(cls: type, item: int) -> None:
-    small: MemoryManager = build(cls, max_memory_mb=2.5 * item / 2**20)
-    for index in range(12):
-        _add(small, index, permanent=index == 0)
-        assert small.nbytes() <= 2.5 * item, f'{small.nbytes()} bytes of {2.5 * item}'
-    assert 0 in small.items, 'the permanent item went first'
-    assert small.indices(12), 'nothing is left to read'
-    message = ''
-    try:
-        _add(_add(small, 12, permanent=True), 13, permanent=True)
-    except ValueError as error:
-        message = str(error)
-    assert message, 'permanent items beyond the limit were accepted'
-    assert 'max_memory_mb' in message, f'the error does not name the option: {message}'

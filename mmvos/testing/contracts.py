@@ -20,10 +20,11 @@ from mmengine.registry import Registry
 from .. import registry as nodes
 from ..datasets.base import VideoDataset
 from ..datasets.clip_dataset import Clips
-from ..models import MemoryManager, MotionEstimator, VideoSegmentor
+from ..models import FrameMemory, MemoryManager, MotionEstimator, VideoSegmentor
 from .component_contracts import (
     check_backbone,
     check_decode_head,
+    check_frame_memory,
     check_global_matching,
     check_local_matching,
     check_loss_module,
@@ -45,6 +46,7 @@ Check = Callable[[type], None]
 
 BY_BASE: dict[type, tuple[Check, ...]] = {
     VideoSegmentor: SEGMENTOR,
+    FrameMemory: (check_memory, check_frame_memory),  # before its base
     MemoryManager: (check_memory,),
     MotionEstimator: (check_motion,),
     BaseDataPreprocessor: (check_data_preprocessor,),

@@ -22,13 +22,15 @@ class GlobalMatching(BaseModule):
     Args:
         topk: Only the k largest affinities of a query enter the softmax; all if None.
         similarity: 'dot' or 'l2'.
+        count_above: None: the second output is the weights summed over the queries. A number: how
+            many queries give an element more weight than that (AFB-URR, Liang et al. 2020: 1e-3).
         init_cfg: See mmengine's BaseModule.
     """
 
     example = dict(topk=None)
 
     def __init__(self, topk: int | None = None, *, similarity: str = 'dot',
-                 init_cfg: dict | None = None) -> None:
+                 count_above: float | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if topk is not None and topk < 1:
             raise ValueError(f'expected topk >= 1 or None, got {topk}')
@@ -36,6 +38,7 @@ class GlobalMatching(BaseModule):
             raise ValueError(f"similarity should be 'dot' or 'l2', got {similarity!r}")
         self.topk = topk
         self.similarity = similarity
+        self.count_above = count_above
 
     def forward(self, query: Tensor, keys: Tensor, values: Tensor,
                 valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -50,7 +53,7 @@ class GlobalMatching(BaseModule):
 
         Returns:
             Readout (B,K,Cv,M), and how much each element was read (B,K,N): weights summed over
-            the queries, so that an object's N numbers sum to M.
+            the queries, so that an object's N numbers sum to M; or see `count_above`.
         """
         batch, objects, _, elements = values.shape
         rows = batch * (keys.shape[1] if valid is None else objects) * elements
@@ -59,6 +62,8 @@ class GlobalMatching(BaseModule):
         for part in query.split(tile, -1):
             weights = self.weights(part, keys, valid)
             parts.append(_mean(values, weights))
+            if self.count_above is not None:
+                weights = weights > self.count_above
             mass = mass + weights.sum(-1)
         return torch.cat(parts, -1), mass
 

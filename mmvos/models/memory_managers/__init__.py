@@ -1,5 +1,7 @@
 """Memory managers."""
-from .base import MemoryItem, MemoryManager
+from .adaptive_bank import AdaptiveBank
+from .base import MemoryManager
 from .frame_bank import FrameBank
+from .frame_memory import FrameMemory, MemoryItem
 
-__all__ = ['FrameBank', 'MemoryItem', 'MemoryManager']
+__all__ = ['AdaptiveBank', 'FrameBank', 'FrameMemory', 'MemoryItem', 'MemoryManager']

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ...registry import MODELS
-from .base import MemoryManager
+from .frame_memory import FrameMemory
 
 
 @MODELS.register_module()
-class FrameBank(MemoryManager):
+class FrameBank(FrameMemory):
     """Anchor frames, annotated frames and a few recent ones with a gap.
 
     `anchors=(0, 5), recent=3, gap=2` is MAMP's rule on DAVIS: {0, 5, t-1, t-3, t-5}.
@@ -28,7 +28,7 @@ class FrameBank(MemoryManager):
         gap: Distance of recent frames.
         annotated: Keep annotated frames for ever and read them always.
         max_items: Recent frames fill a read up to this number, t-1 even beyond it. None: off.
-        max_memory_mb: See `MemoryManager`.
+        max_memory_mb: See `FrameMemory`.
     """
 
     example = dict(anchors=(0, 5), recent=3, gap=2)
@@ -50,10 +50,10 @@ class FrameBank(MemoryManager):
         self.annotated = annotated
         self.max_items = max_items
 
-    def add(self, index: int, *, permanent: bool = False,
+    def add(self, index: int, *, permanent: bool | Tensor = False,
             **tensors: dict[str, Tensor] | None) -> None:
         """See `MemoryManager.add`; `permanent` marks annotated frames."""
-        super().add(index, permanent=permanent and self.annotated, **tensors)
+        super().add(index, permanent=self.annotated and permanent, **tensors)
 
     def _is_anchor(self, index: int) -> bool:
         assert self.start is not None, 'nothing was added'

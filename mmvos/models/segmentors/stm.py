@@ -35,7 +35,8 @@ class STM(SupervisedSegmentor):
             whose last is at 1/16. One 5-channel convolution is the paper's sum of three.
         decoder: Config or module of a decode head, see `RefineDecoder`.
         matching_head: Config or module of a global matching head.
-        memory: Config of a memory manager; FrameBank(every=5, recent=1) is the paper's.
+        memory: Config of a memory manager; FrameBank(every=5, recent=1) is the paper's,
+            AdaptiveBank that of AFB-URR (with GlobalMatching(count_above=1e-3)).
         in_channels: Of both encoders' last maps.
         key_channels: Ck.
         **kwargs: `loss`, `geometry`, `data_preprocessor`, `init_cfg`.
@@ -73,7 +74,7 @@ class STM(SupervisedSegmentor):
         """Log odds (B,K+1,H,W) of the aggregated objects."""
         *skips, _ = self.encode(frame)
         key, value = self.query(frame, state)
-        readout = self.read(key, state.banks['memory'], frame.index)
+        readout = self.read(key, frame, state.banks['memory'])
         logits = self.decoder(readout, value, skips[::-1])
         shape = logits.shape[:2]
         # in bfloat16 a probability near 1 would be 1, without gradient
@@ -89,10 +90,12 @@ class STM(SupervisedSegmentor):
         valid = state.objects['valid']
         found = self.memory_kv(self.memory_encoder(x[valid])[-1])
         key, value = (_at(part, valid) for part in found)
-        state.banks['memory'].add(
-            frame.index, objects=dict(key=key, value=value,
-                                      exists=valid[:, :, None, None, None].to(key.dtype)),
-            permanent=frame.introduces)
+        bank = state.banks['memory']
+        if frame.mass is not None:
+            bank.count(frame.mass)
+        bank.add(frame.index, objects=dict(key=key, value=value,
+                                           exists=valid[:, :, None, None, None].to(key.dtype)),
+                 permanent=frame.introduces and frame.given)
 
     def memory_input(self, image: Tensor, objects: Tensor) -> Tensor:
         """(B,K,5,H,W) of image (B,K,3,H,W), soft mask and the sum of the others'."""
@@ -107,14 +110,10 @@ class STM(SupervisedSegmentor):
         """Key (B,Ck,h,w) and value (B,Cv,h,w) of the frame."""
         return self.query_kv(self.encode(frame)[-1])
 
-    def read(self, key: Tensor, bank: MemoryManager, now: int) -> Tensor:
+    def read(self, key: Tensor, frame: Frame, bank: MemoryManager) -> Tensor:
         """(B,K,Cv,h,w) of the memory; what is older than an object does not exist for it."""
-        keys, values = bank.read('key', now), bank.read('value', now)
-        exists = bank.read('exists', now) > 0
-        valid = None
-        if not exists.all():
-            valid = exists.expand(*keys.shape[:2], 1, *keys.shape[3:]).flatten(2)
-        readout, _ = self.matching_head(key.flatten(2), keys.flatten(3), values.flatten(3), valid)
+        readout, mass = self.matching_head(key.flatten(2), *bank.elements(frame.index))
+        frame.mass = mass.detach()
         return readout.unflatten(-1, key.shape[-2:])
 
 

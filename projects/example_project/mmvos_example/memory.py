@@ -1,18 +1,18 @@
 """A memory manager: which frames are remembered and read."""
 from __future__ import annotations
 
-from mmvos.models import MemoryManager
+from mmvos.models import FrameMemory
 
 from .registry import MODELS
 
 
 @MODELS.register_module()
-class DoublingBank(MemoryManager):
+class DoublingBank(FrameMemory):
     """Annotated frames and t-1, t-2, t-4, ...: dense in the near past, sparse in the far one.
 
     Args:
         levels: How many recent frames are read; the oldest is t - 2**(levels-1).
-        max_memory_mb: See `MemoryManager`.
+        max_memory_mb: See `FrameMemory`.
     """
 
     example = dict(levels=3)

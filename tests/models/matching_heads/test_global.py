@@ -91,3 +91,16 @@ def test_wrong_options():
         GlobalMatching(0)
     with pytest.raises(ValueError, match="'dot' or 'l2', got 'cosine'"):
         GlobalMatching(similarity='cosine')
+
+
+@pytest.mark.parametrize('with_valid', [False, True])
+def test_queries_above_a_weight_are_counted(monkeypatch, with_valid):
+    query, keys, values = case(queries=23)
+    valid = torch.arange(7).expand(2, 3, 7) < 5 if with_valid else None
+    weights = GlobalMatching().weights(query, keys, valid)
+    expected = [[[sum(w > 0.2 for w in element) for element in one] for one in batch]
+                for batch in weights.tolist()]
+    monkeypatch.setattr(global_, 'TILE_BYTES', 5 * 4 * 2 * 3 * 7)
+    out, count = GlobalMatching(count_above=0.2)(query, keys, values, valid)
+    assert count.tolist() == expected
+    torch.testing.assert_close(out, GlobalMatching()(query, keys, values, valid)[0])

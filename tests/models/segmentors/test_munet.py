@@ -12,7 +12,6 @@ from torch import nn
 from mmvos.models import MUNet
 from mmvos.models.losses import cross_entropy, mask_iou_loss
 from mmvos.models.segmentors import (
-    BootstrappedIoU,
     MUNetAddition,
     MUNetWithoutUncertainty,
     munet,
