@@ -1,4 +1,5 @@
 """Components of models; importing this registers them."""
+from .appearance_models import GaussianAppearance
 from .backbones import RawColor, VOSResNet18
 from .data_preprocessor import VOSDataPreprocessor
 from .decode_heads import RefineDecoder
@@ -6,11 +7,11 @@ from .losses import ColorReconstructionLoss, CrossEntropy
 from .matching_heads import GlobalMatching, LocalMatching
 from .memory_managers import FrameBank, MemoryManager
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
-from .segmentors import MAMP, STM, FlowPropagation, MUNet, VideoSegmentor, VOSSession
+from .segmentors import AGAME, MAMP, STM, FlowPropagation, MUNet, VideoSegmentor, VOSSession
 
 __all__ = [
-    'MAMP', 'RAFT', 'STM', 'ColorReconstructionLoss', 'CrossEntropy', 'DISFlow',
-    'FlowPropagation', 'FrameBank', 'GlobalMatching', 'LocalMatching', 'MUNet', 'MemoryManager',
-    'MotionEstimator', 'RawColor', 'RefineDecoder', 'VOSDataPreprocessor',
+    'AGAME', 'MAMP', 'RAFT', 'STM', 'ColorReconstructionLoss', 'CrossEntropy', 'DISFlow',
+    'FlowPropagation', 'FrameBank', 'GaussianAppearance', 'GlobalMatching', 'LocalMatching',
+    'MUNet', 'MemoryManager', 'MotionEstimator', 'RawColor', 'RefineDecoder', 'VOSDataPreprocessor',
     'VOSResNet18', 'VOSSession', 'VideoSegmentor', 'ZeroFlow'
 ]

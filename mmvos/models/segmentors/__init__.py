@@ -1,4 +1,5 @@
 """Methods: one file each, beside the base."""
+from .agame import AGAME
 from .base import VideoSegmentor, merge_given
 from .flow_propagation import FlowPropagation
 from .geometry import Geometry
@@ -9,6 +10,6 @@ from .stm import STM
 from .supervised import SupervisedSegmentor
 
 __all__ = [
-    'MAMP', 'STM', 'BootstrappedIoU', 'FlowPropagation', 'Geometry', 'MUNet',
+    'AGAME', 'MAMP', 'STM', 'BootstrappedIoU', 'FlowPropagation', 'Geometry', 'MUNet',
     'SupervisedSegmentor', 'VOSSession', 'VideoSegmentor', 'drop_channel', 'merge_given'
 ]

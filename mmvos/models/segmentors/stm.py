@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...ops import aggregate_logits, normalize_imagenet
 from ...registry import MODELS
-from ...structures import Frame, VideoSource, VideoState
+from ...structures import Frame, VideoSource, VideoState, place_objects
 from ..memory_managers import MemoryManager
 from .supervised import SupervisedSegmentor
 
@@ -88,7 +88,7 @@ class STM(SupervisedSegmentor):
         x = self.memory_input(image, objects)
         valid = state.objects['valid']
         found = self.memory_kv(self.memory_encoder(x[valid])[-1])
-        key, value = (_at(part, valid) for part in found)
+        key, value = (place_objects(part, valid) for part in found)
         state.banks['memory'].add(
             frame.index, objects=dict(key=key, value=value,
                                       exists=valid[:, :, None, None, None].to(key.dtype)),
@@ -116,13 +116,6 @@ class STM(SupervisedSegmentor):
             valid = exists.expand(*keys.shape[:2], 1, *keys.shape[3:]).flatten(2)
         readout, _ = self.matching_head(key.flatten(2), keys.flatten(3), values.flatten(3), valid)
         return readout.unflatten(-1, key.shape[-2:])
-
-
-def _at(part: Tensor, valid: Tensor) -> Tensor:
-    """(N,C,h,w) of the N objects that are valid -> (B,K,C,h,w), 0 elsewhere."""
-    out = part.new_zeros(*valid.shape, *part.shape[1:])
-    out[valid] = part
-    return out
 
 
 class KeyValue(nn.Module):
