@@ -1,0 +1,4 @@
+# Table 1: no appearance module
+_base_ = ['../agame_r18_davis2016.py']
+
+model = dict(appearance=None)

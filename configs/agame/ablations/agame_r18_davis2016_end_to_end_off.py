@@ -1,0 +1,4 @@
+# Table 1: no gradient through the fitted Gaussians
+_base_ = ['../agame_r18_davis2016.py']
+
+model = dict(appearance=dict(type='FixedAppearance'))

@@ -1,0 +1,4 @@
+# The hard components as in the text: by the posteriors of the running Gaussians
+_base_ = ['../agame_r18_davis2016.py']
+
+model = dict(appearance=dict(residual_from='running'))

@@ -1,0 +1,4 @@
+# Table 1: posteriors instead of raw scores
+_base_ = ['../agame_r18_davis2016.py']
+
+model = dict(appearance=dict(type='SoftmaxAppearance'))
