@@ -31,9 +31,9 @@ class AGAME(SupervisedSegmentor):
 
         segment  > backbone > fuse(appearance scores, mask propagation) > upsampling > merge
                                                                         > coarse (1/16)
-        memorize > recurrent_mask > appearance.update  -> objects 'mean', 'var'
-                                  > the mask itself    -> objects 'previous'
-                                  > propagation.remember where a mask is given -> objects 'first'
+        memorize > recurrent_mask > appearance.update -> objects 'mean', 'var'
+                                  > the mask itself   -> objects 'previous'
+                                  > propagation.remember, where a mask is given -> objects 'first'
         loss     > SupervisedSegmentor: segment and memorize over the clip; frame_losses
 
     What does not depend on the object runs once per frame; the rest runs for all objects of all
@@ -96,26 +96,34 @@ class AGAME(SupervisedSegmentor):
         return merge(place_objects(logits, valid), valid)
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
-        """Refit and blend the Gaussians, start anew where a mask is given; keep the mask."""
-        valid = state.objects['valid']
-        given = torch.zeros_like(valid) if frame.given is None else frame.given
+        """Blend this frame into what is known of each object; begin anew where a mask is given.
+
+        A given mask without pixels says that a known object is not here: it is no new beginning.
+        """
+        objects = state.objects
+        given = torch.zeros_like(objects['valid']) if frame.given is None else frame.given
         mask = self.recurrent_mask(frame, probs, given)
+        known = objects.get('known', torch.zeros_like(given))
+        fresh = given & (mask.flatten(2).any(2) | ~known)
+        objects['known'] = known | given
         if self.appearance:
-            for name in ('mean', 'var'):
-                state.objects.setdefault(name, mask.new_zeros(
-                    *valid.shape, self.appearance.components, self.appearance.channels))
-            features = self.reduced(frame)[valid.nonzero()[:, 0]]
-            found = self.appearance.update(
-                features, mask[valid], fresh=given[valid], mean=state.objects['mean'][valid],
-                var=state.objects['var'][valid])
-            state.objects['mean'], state.objects['var'] = (
-                place_objects(part, valid) for part in found)
+            self._fit(self.reduced(frame), mask, fresh, objects)
         if self.propagation:
-            state.objects['previous'] = mask
+            objects['previous'] = mask
             if frame.given is not None:
                 new = self.propagation.remember(self.encode(frame)[-1], mask)
-                old = state.objects.get('first', new)
-                state.objects['first'] = torch.where(given[:, :, None, None, None], new, old)
+                old = objects.get('first', new)
+                objects['first'] = torch.where(fresh[:, :, None, None, None], new, old)
+
+    def _fit(self, features: Tensor, mask: Tensor, fresh: Tensor, objects: dict[str, Tensor]
+             ) -> None:
+        """Write 'mean' and 'var' (B,K,k,C)."""
+        valid = objects['valid']
+        nothing = mask.new_zeros(*valid.shape, self.appearance.components, features.shape[1])
+        old = {name: objects.get(name, nothing)[valid] for name in ('mean', 'var')}
+        found = self.appearance.update(features[valid.nonzero()[:, 0]], mask[valid],
+                                       fresh=fresh[valid], **old)
+        objects['mean'], objects['var'] = (place_objects(part, valid) for part in found)
 
     def recurrent_mask(self, frame: Frame, probs: Tensor, given: Tensor) -> Tensor:
         """(B,K,h,w) soft masks that update the state.
@@ -157,21 +165,21 @@ class AGAME(SupervisedSegmentor):
 
     def frame_losses(self, frame: Frame, probs: Tensor, target: Tensor,
                      counts: list[int]) -> list[Tensor]:
-        """Loss of the final output + `coarse_weight` * that of each object's coarse output.
+        """Loss of the final output + `coarse_weight` * -log p of each object's coarse output.
 
-        The coarse logits are enlarged, then made probabilities; the released code enlarges their
-        logarithms.
+        Not by the loss module, which takes probabilities: raw scores make an untrained network so
+        sure that these are 0 in float32, where a wrong pixel would get no gradient.
         """
         losses = super().frame_losses(frame, probs, target, counts)
         if not self.coarse_weight:
             return losses
         coarse = frame.cached('coarse', lambda: None)
         for b, n in enumerate(counts):
-            pred = F.interpolate(coarse[b, :n], target.shape[-2:], mode='bilinear',
-                                 align_corners=False).softmax(1)
-            mask = target[b, 1:n + 1]
-            aim = torch.stack([1 - mask, mask], 1)
-            losses[b] = losses[b] + self.coarse_weight * self.loss_module(pred, aim)
+            # logarithms are enlarged, as in the released code
+            logs = F.interpolate(coarse[b, :n].log_softmax(1), target.shape[-2:], mode='bilinear',
+                                 align_corners=False)
+            truth = target[b, 1:n + 1].long()
+            losses[b] = losses[b] + self.coarse_weight * F.nll_loss(logs, truth)
         return losses
 
 

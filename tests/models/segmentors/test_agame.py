@@ -188,6 +188,27 @@ def test_a_late_or_corrected_object_starts_anew():
     assert not torch.allclose(kept, alone.objects['first'][:, 0])
 
 
+@torch.no_grad()
+def test_an_object_that_is_said_to_be_absent_is_not_forgotten():
+    """An empty mask is blended in like any other, and the first frame stays the first."""
+    model = random_weights(build(AGAME))
+    frames = frames_of(FakeVideo(2, (32, 48)))
+    _, state = run(model, frames[:1])
+    old = {name: tensor.clone() for name, tensor in state.objects.items()}
+    nothing = torch.zeros_like(frames[0].masks)
+    model.step(Frame(1, frames[1].image, nothing, torch.ones(1, 1, dtype=torch.bool)), state)
+    mean, _ = model.appearance.update(
+        model.reduced(frames[1]), nothing[:, 0, ::16, ::16], fresh=torch.tensor([False]),
+        mean=old['mean'][:, 0], var=old['var'][:, 0])
+    torch.testing.assert_close(state.objects['mean'][:, 0], mean)
+    assert torch.equal(state.objects['first'], old['first'])
+    assert not state.objects['previous'].any()
+    late = Frame(2, frames[1].image, torch.cat([frames[0].masks, nothing], 1),
+                 torch.tensor([[False, True]]))
+    model.step(late, state)  # nothing was known of this one
+    assert model.step(Frame(3, frames[1].image), state).isfinite().all()
+
+
 @pytest.mark.parametrize('detach', [False, True])
 @pytest.mark.parametrize('training', [False, True])
 def test_mask_that_updates_the_state(training, detach):
@@ -223,11 +244,25 @@ def test_loss_is_that_of_both_outputs():
     coarse = frames[1].cached('coarse', None)
     terms = []
     for b, n in ((0, 2), (1, 1)):
-        up = F.interpolate(coarse[b, :n], (32, 48), mode='bilinear', align_corners=False)
+        logs = F.interpolate(coarse[b, :n].softmax(1).log(), (32, 48), mode='bilinear',
+                             align_corners=False)
         labels = samples[b].gt_masks[1]
-        truth = torch.stack([labels == k + 1 for k in range(n)]).long()
-        terms.append(F.cross_entropy(up, truth))
+        rights = [torch.where(labels == k + 1, logs[k, 1], logs[k, 0]) for k in range(n)]
+        terms.append(-torch.stack(rights).mean())
     assert (both - final).item() == pytest.approx(2 * torch.stack(terms).mean().item(), rel=1e-4)
+
+
+def test_a_surely_wrong_cell_of_the_coarse_output_keeps_its_gradient():
+    """A margin of 200, of which the probability is 0 in float32."""
+    model = build(AGAME)
+    frame, target = Frame(1, torch.zeros(1, 3, 16, 16)), torch.zeros(1, 2, 16, 16)
+    target[:, 0] = 1
+    coarse = torch.tensor([0., 200.]).view(1, 1, 2, 1, 1).requires_grad_()
+    frame.cached('coarse', lambda: coarse)
+    (loss,) = model.frame_losses(frame, target, target, [1])
+    assert loss.item() == pytest.approx(200)
+    loss.backward()
+    assert coarse.grad.flatten().tolist() == pytest.approx([-1, 1])
 
 
 def test_gradients_reach_every_parameter():
@@ -267,7 +302,7 @@ def test_works_without_one_of_both(part):
     assert [probs.shape[1] for probs in outputs] == [2, 3, 3]
     assert outputs[-1].isfinite().all()
     names = {'appearance': {'previous', 'first'}, 'propagation_channels': {'mean', 'var'}}
-    assert state.objects.keys() - {'valid'} == names[next(iter(part))]
+    assert state.objects.keys() - {'valid', 'known'} == names[next(iter(part))]
 
 
 @pytest.mark.slow
