@@ -174,16 +174,15 @@ def test_a_late_or_corrected_object_starts_anew():
     model = random_weights(build(AGAME))
     frames = frames_of(FakeVideo(3, (32, 48), starts=(0, 2)))
     _, state = run(model, frames)
-    here = Frame(2, frames[2].image, frames[2].masks[:, 1:], frames[2].given[:, 1:])
-    _, alone = run(model, [here])
-    for name in ('mean', 'var', 'previous', 'first'):
-        torch.testing.assert_close(state.objects[name][:, 1:], alone.objects[name])
     kept = state.objects['first'][:, 0].clone()
-    again = Frame(3, here.image, torch.cat([torch.zeros_like(here.masks), here.masks], 1),
-                  torch.tensor([[False, True]]))
-    model.step(again, state)
-    for name in ('mean', 'var', 'previous', 'first'):
-        torch.testing.assert_close(state.objects[name][:, 1:], alone.objects[name])
+    for shift in (0, 9):  # as it is introduced, then somewhere else in another image
+        image, masks = (x.roll(shift, -1) for x in (frames[2].image, frames[2].masks[:, 1:]))
+        _, alone = run(model, [Frame(2, image, masks, torch.ones(1, 1, dtype=torch.bool))])
+        if shift:
+            masks = torch.cat([torch.zeros_like(masks), masks], 1)
+            model.step(Frame(3, image, masks, torch.tensor([[False, True]])), state)
+        for name in ('mean', 'var', 'previous', 'first'):
+            torch.testing.assert_close(state.objects[name][:, 1:], alone.objects[name])
     assert torch.equal(state.objects['first'][:, 0], kept)
     assert not torch.allclose(kept, alone.objects['first'][:, 0])
 
