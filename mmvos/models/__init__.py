@@ -1,4 +1,5 @@
 """Components of models; importing this registers them."""
+from .appearance_models import GaussianAppearance
 from .backbones import RawColor, VOSResNet18
 from .data_preprocessor import VOSDataPreprocessor
 from .decode_heads import RefineDecoder
@@ -6,11 +7,12 @@ from .losses import ColorReconstructionLoss, CrossEntropy
 from .matching_heads import GlobalMatching, LocalMatching
 from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
-from .segmentors import MAMP, STM, FlowPropagation, MUNet, VideoSegmentor, VOSSession
+from .segmentors import AGAME, MAMP, STM, FlowPropagation, MUNet, VideoSegmentor, VOSSession
 
 __all__ = [
-    'MAMP', 'RAFT', 'STM', 'AdaptiveBank', 'ColorReconstructionLoss', 'CrossEntropy', 'DISFlow',
-    'FlowPropagation', 'FrameBank', 'FrameMemory', 'GlobalMatching', 'LocalMatching', 'MUNet',
-    'MemoryManager', 'MotionEstimator', 'RawColor', 'RefineDecoder', 'VOSDataPreprocessor',
+    'AGAME', 'MAMP', 'RAFT', 'STM', 'AdaptiveBank', 'ColorReconstructionLoss', 'CrossEntropy',
+    'DISFlow', 'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance',
+    'GlobalMatching', 'LocalMatching', 'MUNet', 'MemoryManager', 'MotionEstimator', 'RawColor',
+    'RefineDecoder', 'VOSDataPreprocessor',
     'VOSResNet18', 'VOSSession', 'VideoSegmentor', 'ZeroFlow'
 ]

@@ -1,7 +1,7 @@
 """Frames, states, samples and lazy videos."""
 from .data_sample import VOSDataSample
 from .frame import Frame
-from .state import VideoState, grow_objects
+from .state import VideoState, grow_objects, place_objects
 from .video import (
     FrameFolder,
     MaskArrays,
@@ -14,5 +14,5 @@ from .video import (
 
 __all__ = [
     'Frame', 'FrameFolder', 'MaskArrays', 'MaskFiles', 'MaskSource', 'VOSDataSample', 'VideoFile',
-    'VideoSource', 'VideoState', 'grow_objects', 'open_video'
+    'VideoSource', 'VideoState', 'grow_objects', 'open_video', 'place_objects'
 ]

@@ -30,7 +30,6 @@ class Frame:
         self.given = given
         self.valid = valid
         self.introduces = False  # True once `step` saw that objects appear here for the first time
-        self.mass: Tensor | None = None  # how much `segment` read each element of the memory
         self._cache: dict[str, Any] = {}
 
     def cached(self, name: str, compute: Callable[[], Any]) -> Any:

@@ -20,6 +20,13 @@ def grow_objects(tensor: Tensor, num_objects: int) -> Tensor:
     return torch.cat([tensor, tensor.new_zeros(tensor.shape[0], missing, *tensor.shape[2:])], 1)
 
 
+def place_objects(part: Tensor, valid: Tensor) -> Tensor:
+    """(N,...) of the N objects that are valid -> (B,K,...), 0 elsewhere; undoes `x[valid]`."""
+    out = part.new_zeros(*valid.shape, *part.shape[1:])
+    out[valid] = part
+    return out
+
+
 @dataclass
 class VideoState:
     """Tensors per object, tensors shared by all objects, and memory banks.

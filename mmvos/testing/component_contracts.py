@@ -93,6 +93,24 @@ def check_decode_head(cls: type) -> None:
         _assert_gradients(out, model, readout, value, *skips)
 
 
+def check_appearance(cls: type) -> None:
+    """Scores (N,k,h,w) of what was fitted, for one and three objects, empty masks too."""
+    model, example = build(cls), cls.example
+    for objects in (1, 3):
+        x, mask = _random(objects, example['in_channels'], 3, 5), torch.zeros(objects, 3, 5)
+        mask[1:, 1:, :2] = 1
+        old = [torch.zeros(objects, model.components, model.channels) for _ in range(2)]
+        features, fresh = model.reduced(x), torch.ones(objects, dtype=torch.bool)
+        mean, var = model.update(features, mask, fresh=fresh, mean=old[0], var=old[1])
+        assert mean.shape == var.shape == old[0].shape, tuple(mean.shape)
+        assert (var > 0).all(), 'a variance is not positive'
+        out = model(features, mean, var)
+        assert out.shape == (objects, model.components, 3, 5), tuple(out.shape)
+        turned = model(features.flip(0), mean.flip(0), var.flip(0))
+        assert torch.allclose(turned, out.flip(0), atol=1e-5), 'objects are not apart'
+        _assert_gradients(out, model, x)
+
+
 def check_loss_module(cls: type) -> None:
     """(B,C,h,w) twice -> finite scalar, least at the target, with gradients."""
     model = build(cls)

@@ -22,6 +22,7 @@ from ..datasets.base import VideoDataset
 from ..datasets.clip_dataset import Clips
 from ..models import FrameMemory, MemoryManager, MotionEstimator, VideoSegmentor
 from .component_contracts import (
+    check_appearance,
     check_backbone,
     check_decode_head,
     check_frame_memory,
@@ -63,6 +64,7 @@ BY_FORWARD: dict[tuple[str, ...], tuple[Check, ...]] = {
     ('query', 'keys', 'values', 'valid'): (check_global_matching,),
     ('pred', 'target'): (check_loss_module,),
     ('readout', 'value', 'skips'): (check_decode_head,),
+    ('features', 'mean', 'var'): (check_appearance,),
 }
 
 

@@ -5,7 +5,14 @@ from mmcv.transforms import BaseTransform
 from torch import nn
 
 from mmvos.evaluation.metrics import VOSMetric
-from mmvos.models import MAMP, ColorReconstructionLoss, FrameBank, LocalMatching, ZeroFlow
+from mmvos.models import (
+    MAMP,
+    ColorReconstructionLoss,
+    FrameBank,
+    GaussianAppearance,
+    LocalMatching,
+    ZeroFlow,
+)
 from mmvos.models.segmentors import FlowPropagation
 from mmvos.testing import FakeBackbone, contract_cases, contracts
 from mmvos.testing.contracts import role_contracts
@@ -105,6 +112,17 @@ class MixesObjects(LocalMatching):
         return super().forward(query, keys, values.softmax(1), offset).cumsum(1)
 
 
+class MixesGaussians(GaussianAppearance):
+    def forward(self, features, mean, var):
+        return super().forward(features, mean[:1].expand_as(mean), var)
+
+
+class VarianceOfNothing(GaussianAppearance):
+    def fit(self, features, weights):
+        mean, var = super().fit(features, weights)
+        return mean, var - var.min()
+
+
 class ReadsItself(FrameBank):
     def indices(self, now):
         return sorted(self.items)
@@ -176,6 +194,8 @@ class EntryPerObject(VOSMetric):
     (ReadsItself, 'frame_memory', 'reads itself'),
     (ForgetsAnnotations, 'frame_memory', 'permanent item was forgotten'),
     (ForgetsAnnotations, 'memory', 'permanent elements of frame 4'),
+    (MixesGaussians, 'appearance', 'objects are not apart'),
+    (VarianceOfNothing, 'appearance', 'not positive'),
     (FloorGrid, 'motion', r'\(2, 1, 2, 8, 11\)'),
     (LikesNoise, 'loss_module', 'not better than noise'),
     (GlobalDraw, 'transform', "NumPy's global generator"),

@@ -1,4 +1,5 @@
 """Methods: one file each, beside the base."""
+from .agame import AGAME
 from .base import VideoSegmentor, merge_given
 from .flow_propagation import FlowPropagation
 from .geometry import Geometry
@@ -9,7 +10,7 @@ from .stm import STM
 from .supervised import SupervisedSegmentor
 
 __all__ = [
-    'MAMP', 'STM', 'FlowPropagation', 'Geometry', 'MUNet', 'MUNetAddition',
+    'AGAME', 'MAMP', 'STM', 'FlowPropagation', 'Geometry', 'MUNet', 'MUNetAddition',
     'MUNetWithoutUncertainty', 'SupervisedSegmentor', 'VOSSession', 'VideoSegmentor',
     'drop_channel', 'merge_given'
 ]

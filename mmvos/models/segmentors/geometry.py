@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,16 +19,22 @@ class Geometry:
             on YouTube-VOS. Masks keep the size of the padded frame.
         sides: 'end' pads below and to the right; 'both' (STM) all round, an odd pixel below and to
             the right.
+        mode: 'constant' pads images with `value`; 'reflect' (A-GAME) mirrors them at their rim,
+            again and again where a side is shorter than its padding. Masks are not mirrored.
     """
 
     divisor: int = 1
     value: float = 0.
     decimate: int = 1
     sides: str = 'end'
+    mode: str = 'constant'
 
     def __post_init__(self) -> None:
         if self.sides not in ('end', 'both'):
             raise ValueError(f"sides of geometry should be 'end' or 'both', got {self.sides!r}")
+        if self.mode not in ('constant', 'reflect'):
+            raise ValueError("mode of geometry should be 'constant' or 'reflect', got "
+                             f'{self.mode!r}')
 
     def pad(self, x: Tensor, value: float = 0.) -> Tensor:
         """Pad (..., H, W) to multiples of the divisor."""
@@ -38,8 +45,18 @@ class Geometry:
         return F.pad(x, (left, right - left, top, below - top), value=value)
 
     def pad_image(self, image: Tensor) -> Tensor:
-        """Pad an image (..., 3, H, W) with the grey level."""
-        return self.pad(image, self.value)
+        """Pad an image (..., 3, H, W) with the grey level, or with its mirror image."""
+        if self.mode == 'constant':
+            return self.pad(image, self.value)
+        rows, columns = (self._mirrored(side).to(image.device) for side in image.shape[-2:])
+        return image[..., rows[:, None], columns]
+
+    def _mirrored(self, side: int) -> Tensor:
+        """Return the row that each row of the padded image shows; the rim is not repeated."""
+        padding, period = -side % self.divisor, max(2 * side - 2, 1)
+        before = self._before(padding)
+        position = torch.arange(-before, side + padding - before) % period
+        return torch.minimum(position, period - position)
 
     def crop(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Undo `pad`."""

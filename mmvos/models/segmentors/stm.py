@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ...ops import aggregate_logits, normalize_imagenet
 from ...registry import MODELS
-from ...structures import Frame, VideoSource, VideoState
+from ...structures import Frame, VideoSource, VideoState, place_objects
 from ..memory_managers import MemoryManager
 from .supervised import SupervisedSegmentor
 
@@ -89,10 +89,10 @@ class STM(SupervisedSegmentor):
         x = self.memory_input(image, objects)
         valid = state.objects['valid']
         found = self.memory_kv(self.memory_encoder(x[valid])[-1])
-        key, value = (_at(part, valid) for part in found)
+        key, value = (place_objects(part, valid) for part in found)
         bank = state.banks['memory']
-        if frame.mass is not None:
-            bank.count(frame.mass)
+        if (mass := frame.found('mass')) is not None:
+            bank.count(mass)
         bank.add(frame.index, objects=dict(key=key, value=value,
                                            exists=valid[:, :, None, None, None].to(key.dtype)),
                  permanent=frame.introduces and frame.given)
@@ -113,15 +113,8 @@ class STM(SupervisedSegmentor):
     def read(self, key: Tensor, frame: Frame, bank: MemoryManager) -> Tensor:
         """(B,K,Cv,h,w) of the memory; what is older than an object does not exist for it."""
         readout, mass = self.matching_head(key.flatten(2), *bank.elements(frame.index))
-        frame.mass = mass.detach()
+        frame.cached('mass', mass.detach)
         return readout.unflatten(-1, key.shape[-2:])
-
-
-def _at(part: Tensor, valid: Tensor) -> Tensor:
-    """(N,C,h,w) of the N objects that are valid -> (B,K,C,h,w), 0 elsewhere."""
-    out = part.new_zeros(*valid.shape, *part.shape[1:])
-    out[valid] = part
-    return out
 
 
 class KeyValue(nn.Module):
