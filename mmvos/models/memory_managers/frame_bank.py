@@ -24,6 +24,7 @@ class FrameBank(FrameMemory):
             `max_memory_mb` allows.
         every: Every n-th frame, counted from the first memorised one, is kept like an anchor; None:
             off.
+        newest: Only so many of these n-th frames, the newest (STMA's FIFO); None: all.
         recent: Number of recent frames: t-1, t-1-gap, t-1-2*gap, ...
         gap: Distance of recent frames.
         annotated: Keep annotated frames for ever and read them always.
@@ -35,7 +36,7 @@ class FrameBank(FrameMemory):
 
     def __init__(self, anchors: Sequence[int] = (), recent: int = 1, *, gap: int = 1,
                  annotated: bool = True, max_items: int | None = None, every: int | None = None,
-                 max_memory_mb: float = 1024) -> None:
+                 newest: int | None = None, max_memory_mb: float = 1024) -> None:
         super().__init__(max_memory_mb)
         if recent < 0 or gap < 1 or not (recent or annotated or every or 0 in anchors):
             raise ValueError('FrameBank needs something to read on the second frame: recent >= 1, '
@@ -43,8 +44,12 @@ class FrameBank(FrameMemory):
                              f'anchors={tuple(anchors)}, recent={recent}, gap={gap}')
         if every is not None and every < 1:
             raise ValueError(f'FrameBank: every should be 1 or more, or None, got {every}')
+        if newest is not None and (newest < 1 or every is None):
+            raise ValueError('FrameBank: newest should be 1 or more and needs every, or be None, '
+                             f'got newest={newest}, every={every}')
         self.anchors = tuple(anchors)
         self.every = every
+        self.newest = newest
         self.recent = recent
         self.gap = gap
         self.annotated = annotated
@@ -55,16 +60,19 @@ class FrameBank(FrameMemory):
         """See `MemoryManager.add`; `permanent` marks annotated frames."""
         super().add(index, permanent=self.annotated and permanent, **tensors)
 
-    def _is_anchor(self, index: int) -> bool:
+    def _is_anchor(self, index: int, last: int) -> bool:
+        """Whether a frame is read by distance from the first one; `last` is the newest there is."""
         assert self.start is not None, 'nothing was added'
         age = index - self.start
         return (self.items[index].permanent or age in self.anchors
-                or (self.every is not None and age % self.every == 0))
+                or (self.every is not None and age % self.every == 0
+                    and (self.newest is None
+                         or age // self.every > (last - self.start) // self.every - self.newest)))
 
     def indices(self, now: int) -> list[int]:
         """Sorted indices that frame `now` reads."""
         past = [index for index in self.items if index < now]
-        seen = {index for index in past if self._is_anchor(index)}
+        seen = {index for index in past if self._is_anchor(index, now - 1)}
         room = self.recent if self.max_items is None else self.max_items - len(seen)
         for step in range(self.recent):
             index = now - 1 - step * self.gap
@@ -79,4 +87,4 @@ class FrameBank(FrameMemory):
     def needed(self, index: int, now: int) -> bool:
         """Anchors always; a recent frame until it falls out of the last window."""
         oldest = now - (self.recent - 1) * self.gap
-        return self._is_anchor(index) or (self.recent > 0 and index >= oldest)
+        return self._is_anchor(index, now) or (self.recent > 0 and index >= oldest)

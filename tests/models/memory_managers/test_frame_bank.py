@@ -36,6 +36,19 @@ def test_youtube_rule(annotated, expected):
     assert {t: seen[t] for t in expected} == expected
 
 
+@pytest.mark.parametrize('first', [0, 7])
+def test_fifo_table(first):
+    """STMA's spatial memory: the first frame for ever and the two newest of every third."""
+    bank = FrameBank(recent=0, every=3, newest=2)
+    seen = run(bank, 100, first=first)
+    assert {t: seen[t] for t in (1, 4, 10, 12, 13)} == {
+        1: [0], 4: [0, 3], 10: [0, 6, 9], 12: [0, 6, 9], 13: [0, 9, 12]}
+    assert len(bank.items) == 3
+    for wrong in (dict(newest=2), dict(newest=0, every=3)):
+        with pytest.raises(ValueError, match='newest should be 1 or more and needs every'):
+            FrameBank(**wrong)
+
+
 def test_short_term_only_forgets_the_annotation():
     seen = run(FrameBank(recent=3, gap=2, annotated=False), 9)
     assert seen[1] == [0]
