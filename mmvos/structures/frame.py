@@ -29,7 +29,8 @@ class Frame:
         self.masks = masks
         self.given = given
         self.valid = valid
-        self.introduces = False  # True once `step` saw that objects appear here for the first time
+        # (B,K) bool once `step` saw which objects appear here for the first time
+        self.introduced: Tensor | bool = False
         self._cache: dict[str, Any] = {}
 
     def cached(self, name: str, compute: Callable[[], Any]) -> Any:

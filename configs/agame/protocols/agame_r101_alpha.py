@@ -1,5 +1,5 @@
-# First stage: 160 epochs, as many clips of DAVIS-2017 as of YouTube-VOS 2018, the rate multiplied by
-# 0.975 after each. An epoch has 2,600 clips here, as in the released run on DAVIS alone.
+# First stage: 160 epochs, as many clips of DAVIS-2017 as of YouTube-VOS 2018, the rate multiplied
+# by 0.975 after each. An epoch has 2,600 clips here, as in the released run on DAVIS alone.
 _base_ = ['../agame_r101_davis2016.py']
 
 train_dataloader = dict(

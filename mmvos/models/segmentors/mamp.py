@@ -137,7 +137,7 @@ class MAMP(VideoSegmentor):
         state.banks['frames'].add(
             frame.index, shared=dict(key=self.features(frame), motion=motion),
             objects=dict(label=label, exists=torch.ones_like(label[..., :1, :1])),
-            permanent=frame.introduces)
+            permanent=frame.introduced)
 
     def view(self, frame: Frame) -> Frame:
         """The frame as the network sees it, decimated."""

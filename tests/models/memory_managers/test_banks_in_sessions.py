@@ -109,6 +109,22 @@ def test_a_late_object_has_no_older_elements():
 
 
 @torch.no_grad()
+def test_a_late_object_of_one_sample_is_kept_although_another_sample_had_as_many():
+    model = scattered(AdaptiveSTM)
+    state = model.init_state(None)
+    for frame in fake_frames([FakeVideo(6, (32, 48), starts=(0, 0)),
+                              FakeVideo(6, (32, 48), starts=(0, 3), seed=1)], 16):
+        model.step(frame, state)
+        if frame.index == 3:
+            assert frame.introduced.tolist() == [[False, False], [False, True]]
+    bank = state.banks['memory'].objects
+    kept = bank['exists'] & bank['permanent']
+    created = [[bank['created'][b, k][kept[b, k]].unique().tolist() for k in range(2)]
+               for b in range(2)]
+    assert created == [[[0], [0]], [[0], [3]]]
+
+
+@torch.no_grad()
 def test_what_was_read_is_counted():
     """Queries with more than a thousandth of their attention on an element, by the equations."""
     model = scattered(AdaptiveSTM)
