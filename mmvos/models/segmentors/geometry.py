@@ -21,6 +21,8 @@ class Geometry:
             the right.
         mode: 'constant' pads images with `value`; 'reflect' (A-GAME) mirrors them at their rim,
             again and again where a side is shorter than its padding. Masks are not mirrored.
+        short_side: Frames whose shorter side is longer are first shrunk to it, for a model that
+            was trained on small frames; masks come back at native size.
     """
 
     divisor: int = 1
@@ -28,10 +30,14 @@ class Geometry:
     decimate: int = 1
     sides: str = 'end'
     mode: str = 'constant'
+    short_side: int | None = None
 
     def __post_init__(self) -> None:
         if self.sides not in ('end', 'both'):
             raise ValueError(f"sides of geometry should be 'end' or 'both', got {self.sides!r}")
+        if self.short_side is not None and self.short_side < 1:
+            raise ValueError('short_side of geometry should be 1 or more pixels, or None, got '
+                             f'{self.short_side}')
         if self.mode not in ('constant', 'reflect'):
             raise ValueError("mode of geometry should be 'constant' or 'reflect', got "
                              f'{self.mode!r}')

@@ -33,7 +33,8 @@ class VOSSession:
     Args:
         segmentor: The model, in eval mode.
         video: The video, if it is known as a whole; None when frames come from outside.
-        size: Work at this shorter side in pixels (never enlarges); masks come back at native size.
+        size: Work at this shorter side in pixels, or at the model's `geometry.short_side` where that
+            is less (never enlarges); masks come back at native size.
         keep_maps: Keep what the model saw of the last frame in `maps`: {name: (H,W,C) float32} of
             native size, C 1 or 2, see `VideoSegmentor.maps`. Empty on frames that have none.
 
@@ -53,7 +54,8 @@ class VOSSession:
         self.segmentor = segmentor
         self.keep_maps = keep_maps
         self.maps: dict[str, np.ndarray] = {}
-        self.size = size
+        limits = (size, segmentor.geometry.short_side)
+        self.size = min((side for side in limits if side is not None), default=None)
         self.state = segmentor.init_state(video)
         self.index = 0
         self.ids: list[int] = []  # object id of each channel, in order of introduction

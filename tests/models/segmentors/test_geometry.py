@@ -33,3 +33,8 @@ def test_masks_are_not_mirrored():
 def test_other_modes_are_refused():
     with pytest.raises(ValueError, match="'constant' or 'reflect', got 'replicate'"):
         Geometry(divisor=16, mode='replicate')
+
+
+def test_wrong_sizes_are_refused():
+    with pytest.raises(ValueError, match='short_side of geometry should be 1 or more pixels'):
+        Geometry(short_side=0)

@@ -87,6 +87,18 @@ def test_given_masks_come_back_unchanged_at_native_size():
     assert session.state.banks['frames'].read('mask', 2).shape[-2:] == (16, 26)
 
 
+@pytest.mark.parametrize(('size', 'short_side', 'expected'), [
+    (None, None, (31, 50)), (16, None, (16, 26)), (None, 16, (16, 26)), (20, 16, (16, 26)),
+    (16, 20, (16, 26)), (None, 40, (31, 50))])
+def test_the_model_works_at_the_smaller_of_both_sizes(size, short_side, expected):
+    example = FlowPropagation.example
+    model = FlowPropagation(**example | dict(geometry=dict(short_side=short_side)))
+    session = model.session(size=size)
+    assert session.step(np.zeros((31, 50, 3), np.uint8), np.eye(31, 50, dtype=np.uint8)
+                        ).shape == (31, 50)
+    assert session.state.banks['frames'].read('mask', 1).shape[-2:] == expected
+
+
 def test_dropped_object_is_gone():
     session = copier().session()
     session.step(IMAGE, np.array([[1, 2, 0], [0, 2, 3]], np.uint8))
