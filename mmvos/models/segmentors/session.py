@@ -33,8 +33,8 @@ class VOSSession:
     Args:
         segmentor: The model, in eval mode.
         video: The video, if it is known as a whole; None when frames come from outside.
-        size: Work at this shorter side in pixels, or at the model's `geometry.short_side` where that
-            is less (never enlarges); masks come back at native size.
+        size: Work at this shorter side in pixels, or at the model's `geometry.short_side` where
+            that is less (never enlarges); masks come back at native size.
         keep_maps: Keep what the model saw of the last frame in `maps`: {name: (H,W,C) float32} of
             native size, C 1 or 2, see `VideoSegmentor.maps`. Empty on frames that have none.
 
