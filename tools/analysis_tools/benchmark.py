@@ -6,6 +6,8 @@ python tools/analysis_tools/benchmark.py CONFIG [--checkpoint F] [--height 480 -
 Several numbers of objects give a table: what more objects cost beside the operations they need.
 Each is measured in a process of its own, whose peak no other run can hide; they take turns, and
 the fastest of `--repeat` runs counts, because other work on the machine can only slow one down.
+Beside the time stands the processors' time, of all threads: where it is less than the time with
+OMP_NUM_THREADS=1, other work took the rest.
 
 Operations are those of `torch.utils.flop_counter`, two for a multiplication and its addition, of
 convolutions and matrix products in whatever form torch runs them, in `segment` and `memorize`.
@@ -25,6 +27,7 @@ import time
 from collections import defaultdict
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -43,7 +46,7 @@ from mmvos.apis import (
 )
 from mmvos.datasets.synthetic import SyntheticVideo
 from mmvos.io import InBackground, atomic_write, encode_mask
-from mmvos.models import VideoSegmentor, VOSSession
+from mmvos.models import VideoSegmentor
 from mmvos.registry import MODELS
 from mmvos.structures import FrameFolder
 
@@ -68,6 +71,7 @@ class StageTimer:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.seconds: dict[str, float] = defaultdict(float)
+        self.cpu_began = self.cpu_paused = 0.
         self.stack: list[str] = []
 
     def _now(self) -> float:
@@ -83,12 +87,22 @@ class StageTimer:
         inner = sum(self.seconds.values()) - inner_before
         self.seconds[name] += self._now() - began - inner
 
+    def restart(self) -> None:
+        """Begin anew."""
+        self.seconds.clear()
+        self.cpu_began, self.cpu_paused = time.process_time(), 0.
+
     @contextmanager
     def paused(self):
         """What happens inside takes no time."""
-        before = dict(self.seconds)
+        before, cpu = dict(self.seconds), time.process_time()
         yield
         self.seconds = defaultdict(float, before)
+        self.cpu_paused += time.process_time() - cpu
+
+    def cpu(self) -> float:
+        """Seconds of all threads of this process since `restart`."""
+        return time.process_time() - self.cpu_began - self.cpu_paused
 
     def wrap(self, model: VideoSegmentor) -> None:
         """Time the parts that this model has."""
@@ -154,24 +168,24 @@ def render(args: argparse.Namespace, folder: Path) -> tuple[FrameFolder, dict]:
 
 
 @torch.no_grad()
-def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path
-            ) -> tuple[dict[str, float], float, VOSSession]:
-    """Seconds per frame of each stage after the warm-up, GFLOP per frame, and the session."""
+def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path) -> dict[str, Any]:
+    """Per frame after the warm-up: seconds of each stage, CPU seconds, GFLOP; and the session."""
     video, mask = render(args, folder)
     timer, session = StageTimer(model.data_preprocessor.device), model.session()
     timer.wrap(model)
-    counter = FlopCounterMode(display=False)
     first = min(args.warm_up, args.frames - 1)
-    counted = range((first + args.frames + 1) // 2, (first + args.frames + 1) // 2 + COUNTED)
+    middle = (first + args.frames + 1) // 2
+    # one for each frame: a counter that is entered again begins anew
+    counters = {index: FlopCounterMode(display=False) for index in range(middle, middle + COUNTED)}
     with closing(video.frames()) as images, ExitStack() as stack:
         later = stack.enter_context(InBackground())
         for index in range(args.frames + COUNTED):
             if index == first:
-                timer.seconds.clear()
-            with timer.paused() if index in counted else nullcontext():
+                timer.restart()
+            with timer.paused() if index in counters else nullcontext():
                 with timer.stage('decode'):
                     image = next(images)
-                with timer.stage('other'), counter if index in counted else nullcontext():
+                with timer.stage('other'), counters.get(index, nullcontext()):
                     labels = session.step(image, mask if index == 0 else None)
                 with timer.stage('write'):
                     later(write, folder / 'masks' / f'{index:05d}.png', labels)
@@ -179,7 +193,8 @@ def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path
             stack.close()
     seconds = {name: timer.seconds[name] / (args.frames - first)
                for name in STAGES if name in timer.seconds}
-    return seconds, counter.get_total_flops() / COUNTED / 1e9, session
+    return dict(session=session, seconds=seconds, cpu=timer.cpu() / (args.frames - first),
+                gflop=sum(each.get_total_flops() for each in counters.values()) / COUNTED / 1e9)
 
 
 def write(path: Path, labels: np.ndarray) -> None:
@@ -218,15 +233,16 @@ def run_one(args: argparse.Namespace) -> dict:
     model.to(device)
     use_dtype(model, args.dtype)
     with tempfile.TemporaryDirectory() as folder:
-        seconds, gflop, session = measure(args, model, Path(folder))
+        found = measure(args, model, Path(folder))
+    state, seconds = found['session'].state, found['seconds']
     banks = {name: dict(mib=bank.nbytes() / 2**20, limit_mib=bank.max_memory_mb)
-             for name, bank in session.state.banks.items()}
+             for name, bank in state.banks.items()}
     report = dict(
         config=args.config, height=args.height, width=args.width, frames=args.frames,
         objects=args.objects[0], dtype=args.dtype, device=device_name(device),
-        threads=torch.get_num_threads(), peak_mib=round(peak_mib(), 1), gflop=gflop,
-        state_mib=session.state.nbytes() / 2**20, banks=banks, total=sum(seconds.values()),
-        **seconds)
+        threads=torch.get_num_threads(), peak_mib=round(peak_mib(), 1), cpu=found['cpu'],
+        gflop=found['gflop'], state_mib=state.nbytes() / 2**20, banks=banks,
+        total=sum(seconds.values()), **seconds)
     if device.type == 'cuda':
         report['peak_gpu_mib'] = torch.cuda.max_memory_allocated() / 2**20
     return report
@@ -272,14 +288,14 @@ def run_several(args: argparse.Namespace) -> list[dict]:
 
 def print_several(reports: list[dict]) -> None:
     """A table; ratios are to the first row."""
-    table = PrettyTable(['objects', 's/frame', 'ratio', 'GFLOP/frame', 'counted ratio',
-                         'ratio / counted', 'peak MiB'], align='r')
+    table = PrettyTable(['objects', 's/frame', 'CPU s/frame', 'ratio', 'GFLOP/frame',
+                         'counted ratio', 'ratio / counted', 'peak MiB'], align='r')
     first = reports[0]
     for report in reports:
         # a method without convolutions and matrix products has nothing that could be counted
         ratio, counted = report['total'] / first['total'], report['gflop'] / (first['gflop'] or 1)
-        table.add_row([report['objects'], f'{report["total"]:.3f}', f'{ratio:.2f}',
-                       f'{report["gflop"]:.2f}', f'{counted:.2f}',
+        table.add_row([report['objects'], f'{report["total"]:.3f}', f'{report["cpu"]:.3f}',
+                       f'{ratio:.2f}', f'{report["gflop"]:.2f}', f'{counted:.2f}',
                        f'{ratio / counted:.2f}' if counted else '', f'{report["peak_mib"]:.0f}'])
     print(table)
     print(', '.join(f'{key}: {first[key]}' for key in ('device', 'threads', 'dtype')))
