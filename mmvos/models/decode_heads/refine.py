@@ -16,7 +16,11 @@ from ...registry import MODELS
 
 
 class ResBlock(nn.Module):
-    """relu, 3x3, relu, 3x3, added to the input."""
+    """relu, 3x3, relu, 3x3, added to the input.
+
+    Here and below maps are overwritten where no gradient needs them: those of ten objects are
+    large, and getting new memory takes longer than the arithmetic.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -25,7 +29,7 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,C,h,w) -> (B,C,h,w)."""
-        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
+        return x + self.conv2(F.relu_(self.conv1(F.relu(x))))
 
 
 class Refine(nn.Module):
@@ -41,7 +45,7 @@ class Refine(nn.Module):
         """(B,K,C,h,w) and (B,Cs,H,W) -> (B,K,C,H,W); what only the frame decides is done once."""
         skip = self.skip_block(self.skip_conv(skip))
         up = F.interpolate(x.flatten(0, 1), skip.shape[-2:], mode='bilinear', align_corners=False)
-        out = skip[:, None] + up.unflatten(0, x.shape[:2])
+        out = up.unflatten(0, x.shape[:2]).add_(skip[:, None])
         return self.block(out.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
@@ -89,4 +93,4 @@ class RefineDecoder(BaseModule):
         x = self.block((x + common[:, None]).flatten(0, 1)).unflatten(0, shape)
         for refine, skip in zip(self.refine, skips, strict=True):
             x = refine(x, skip)
-        return self.predict(F.relu(x.flatten(0, 1))).unflatten(0, shape)
+        return self.predict(F.relu_(x.flatten(0, 1))).unflatten(0, shape)
