@@ -72,7 +72,6 @@ class StageTimer:
         self.device = device
         self.seconds: dict[str, float] = defaultdict(float)
         self.cpu_began = self.cpu_paused = 0.
-        self.stack: list[str] = []
 
     def _now(self) -> float:
         if self.device.type == 'cuda':
