@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..io import VideoWriter, atomic_write, make_dir
+from ..registry import MODELS
 from ..visualization import map_overlay, map_picture
 
 
@@ -58,11 +59,16 @@ def map_writer(folder: Path, names: Sequence[str], fps: float,
 
 
 def foreign_to_maps(folder: Path) -> Path | None:
-    """What is not of `map_writer` in a folder that it would replace; None where all is."""
+    """What is not of `map_writer` in a folder that it would replace; None where all is.
+
+    Its own have names that a registered method gives its maps.
+    """
+    names = {name for cls in MODELS.module_dict.values() for name in getattr(cls, 'map_names', ())}
     if not folder.is_dir():
-        return folder if folder.exists() else None
+        return folder if folder.exists() or folder.is_symlink() else None
     for path in sorted(folder.iterdir()):
         pictures, film = path.with_suffix(''), path.with_suffix('.mp4')
-        if path not in (pictures, film) or not (pictures.is_dir() and film.is_file()):
+        pair = path in (pictures, film) and pictures.is_dir() and film.is_file()
+        if not pair or pictures.name not in names:
             return path
     return next((path for path in sorted(folder.glob('*/*')) if path.suffix != '.png'), None)

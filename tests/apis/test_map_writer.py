@@ -72,19 +72,28 @@ def test_results_without_maps_do_not_keep_those_of_another_video(inferencer, vid
 
 
 @pytest.mark.parametrize('name', ['street.png', 'notes.txt', 'street/a.png', 'uncertainty/a.txt',
-                                  'film.mp4'])
+                                  'film.mp4', 'berlin/a.png'])
 def test_a_folder_of_the_user_is_left_alone(inferencer, video, tmp_path, name):
     path = tmp_path / 'maps' / name
     path.parent.mkdir(parents=True)
     path.write_text('mine')
-    if name.startswith('uncertainty'):
-        (tmp_path / 'maps' / 'uncertainty.mp4').write_text('mine')
+    for looks_alike in ('uncertainty', 'berlin'):
+        if name.startswith(looks_alike):
+            (tmp_path / 'maps' / f'{looks_alike}.mp4').write_text('mine')
     before = snapshot(tmp_path)
     with pytest.raises(InputError, match='no result of mmvos'):
         inferencer(video, video.labels(0), tmp_path, save_maps=True, progress=False)
     assert snapshot(tmp_path) == before
     inferencer(video, video.labels(0), tmp_path, progress=False)
     assert snapshot(tmp_path).items() >= before.items()
+
+
+def test_a_link_to_nothing_named_maps(inferencer, video, tmp_path):
+    (tmp_path / 'maps').symlink_to(tmp_path / 'gone')
+    with pytest.raises(InputError, match='maps is no result of mmvos'):
+        inferencer(video, video.labels(0), tmp_path, save_maps=True, progress=False)
+    inferencer(video, video.labels(0), tmp_path, progress=False)
+    assert (tmp_path / 'maps').is_symlink()
 
 
 def test_a_file_named_maps(inferencer, video, tmp_path):

@@ -5,7 +5,9 @@ refinement" (AFB-URR), NeurIPS 2020: the adaptive feature bank. Numbers are thos
 code. What differs from it:
 
 - Elements of annotated frames are permanent: never merged, never forgotten. There they could go.
-- The background has no elements: STM and MUNet derive it from the objects (a product).
+- The background has no elements: STM and MUNet derive it from the objects (a product). There it
+  is an object too and takes its share of the budget, and for one object beside it the budget is
+  0.8 as large: 120,000 elements for the single object of a video, 300,000 here.
 - STM has separate heads for the keys of the memory and of the query, AFB-URR one. Merging compares
   memory keys with memory keys and needs no common space; but 0.95 was chosen for AFB-URR's keys.
 - A merged key or value keeps its length exactly; there, the mean of directions shortens it.
@@ -139,7 +141,7 @@ class AdaptiveBank(MemoryManager):
     def room(self, bank: dict[str, Tensor]) -> tuple[Tensor, int]:
         """Elements of an object that fit in the budget of its video (B,1,1), and in memory."""
         objects = bank['exists'].any(-1).sum(1, keepdim=True).clamp_min(1)
-        return self.budget // objects, int(self.max_memory_mb * 2**20 // _column(bank))
+        return self.budget // objects, int(self.max_memory_mb * 2**20 // max(1, _column(bank)))
 
     def grow(self, num_objects: int) -> None:
         """Make room for objects, without elements."""

@@ -119,7 +119,7 @@ class AGAME(SupervisedSegmentor):
              ) -> None:
         """Write 'mean' and 'var' (B,K,k,C)."""
         valid = objects['valid']
-        nothing = mask.new_zeros(*valid.shape, self.appearance.components, features.shape[1])
+        nothing = features.new_zeros(*valid.shape, self.appearance.components, features.shape[1])
         old = {name: objects.get(name, nothing)[valid] for name in ('mean', 'var')}
         found = self.appearance.update(features[valid.nonzero()[:, 0]], mask[valid],
                                        fresh=fresh[valid], **old)
@@ -186,8 +186,9 @@ class AGAME(SupervisedSegmentor):
 def merge(logits: Tensor, valid: Tensor) -> Tensor:
     """Join objects that were segmented alone; the background is the least of their backgrounds.
 
-    A single object is left as it is: the aggregation would sharpen p to p^2 / (p^2 + (1-p)^2), and
-    the released code merges on sets with several objects only.
+    A single object is left as it is: the aggregation would sharpen p to p^2 / (p^2 + (1-p)^2). The
+    released code merges on DAVIS-2017 and YouTube-VOS, there in videos of one object too, and not
+    on DAVIS-2016; here it is the number of objects that decides.
 
     Args:
         logits: (B,K,2,H,W), background and object.

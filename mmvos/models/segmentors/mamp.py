@@ -107,7 +107,10 @@ class MAMP(VideoSegmentor):
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Log of the propagated scores (B,K+1,H,W); all-zero scores are background."""
         bank, now = state.banks['frames'], frame.index
-        objects, exists = bank.read('label', now), bank.read('exists', now)
+        objects = bank.read('label', now)
+        # samples with fewer objects have nothing that is unknown
+        absent = ~state.objects['valid'][:, :, None, None, None, None]
+        exists = bank.read('exists', now).masked_fill(absent, 1)
         background = 1 - objects.sum(1, keepdim=True)
         late = self.share_late and not bool(exists.all())
         if late:  # one channel of background per reference
@@ -134,10 +137,11 @@ class MAMP(VideoSegmentor):
         objects = torch.arange(1, probs.shape[1], device=probs.device)[:, None, None]
         label = (channel == objects).to(probs.dtype)[:, :, None]
         motion = self.motion_estimator.code(self.view(frame))
+        valid = state.objects['valid']
         state.banks['frames'].add(
             frame.index, shared=dict(key=self.features(frame), motion=motion),
-            objects=dict(label=label, exists=torch.ones_like(label[..., :1, :1])),
-            permanent=frame.introduced)
+            objects=dict(label=label, exists=valid[:, :, None, None, None].to(label.dtype)),
+            permanent=frame.annotated)
 
     def view(self, frame: Frame) -> Frame:
         """The frame as the network sees it, decimated."""

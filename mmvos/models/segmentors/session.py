@@ -150,6 +150,7 @@ class VOSSession:
         model = self.segmentor
         shapes = sorted((name, list(p.shape)) for name, p in model.named_parameters())
         return dict(format=FORMAT, method=type(model).__name__, geometry=asdict(model.geometry),
+                    dtype='fp32' if model.autocast is None else str(model.autocast),
                     parameters=sha256(json.dumps(shapes).encode()).hexdigest()[:16])
 
     def _check_image(self, image: np.ndarray) -> None:

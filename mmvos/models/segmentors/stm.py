@@ -95,7 +95,7 @@ class STM(SupervisedSegmentor):
             bank.count(mass)
         bank.add(frame.index, objects=dict(key=key, value=value,
                                            exists=valid[:, :, None, None, None].to(key.dtype)),
-                 permanent=frame.introduced)
+                 permanent=frame.annotated)
 
     def memory_input(self, image: Tensor, objects: Tensor) -> Tensor:
         """(B,K,5,H,W) of image (B,K,3,H,W), soft mask and the sum of the others'."""
