@@ -32,6 +32,7 @@ def main() -> None:
             raise FileNotFoundError(f'nothing to resume: no checkpoint in {cfg.work_dir}; give the '
                                     '--work-dir of the run, or leave --resume out')
         cfg.resume = True
+        cfg.load_from = None  # MMEngine would resume from there, the end of another stage
     Runner.from_cfg(cfg).train()
 
 

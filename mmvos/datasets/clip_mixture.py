@@ -30,7 +30,7 @@ class ClipMixture(Clips):
         self.datasets = [DATASETS.build(data) if isinstance(data, dict) else data
                          for data in datasets]
         lengths = {data.length for data in self.datasets}
-        if len(repeats) != len(self.datasets) or min(repeats) < 1 or len(lengths) > 1:
+        if len(repeats) != len(self.datasets) or min(repeats, default=0) < 1 or len(lengths) > 1:
             raise InputError('expected datasets of clips of one length and a number of repeats >= '
                              f'1 for each, got lengths {sorted(lengths)}, {len(self.datasets)} '
                              f'datasets and repeats {tuple(repeats)}')

@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from mmengine.logging import print_log
 
 from ..io import InputError, fit_mask
 from ..io.colours import present_values
@@ -19,8 +20,9 @@ class MaskedClipDataset(Clips):
     """Clips of annotated frames in order of time, up to `max_skip` apart, or backwards.
 
     An epoch draws every video `clips_per_video` times. A clip whose first frame shows no object
-    once it went through the pipeline is replaced by one of any video, no further apart. Masks of 0
-    and 255 are one object; where there are ids, 255 (void) becomes background.
+    once it went through the pipeline is replaced by one of any video, no further apart. Where the
+    first mask of a video has only 0 and 255, 255 is its one object; elsewhere it is void and
+    becomes background. Videos with too few annotated frames are left out.
 
     Args:
         source: Config or `VideoDataset` with `truth`.
@@ -45,15 +47,27 @@ class MaskedClipDataset(Clips):
             raise InputError('expected length >= 2, max_skip, skip_every and clips_per_video >= 1, '
                              f'got {length}, {max_skip}, {skip_every} and {clips_per_video}')
         super().__init__(source, pipeline, length)
-        short = [video.name for video, masks in zip(self.videos, self.truths, strict=True)
-                 if masks is None or len(masks.indices) < self.needed_frames]
-        if short:
-            raise InputError(f"video '{short[0]}' has fewer than {self.needed_frames} annotated "
-                             'frames; take another split, or shorter clips')
+        self._leave_out_short()
         self.max_skip = max_skip
         self.skip_every = skip_every
         self.clips_per_video = clips_per_video
         self.reverse = reverse
+        self._white: dict[int, bool] = {}
+
+    def _leave_out_short(self) -> None:
+        """Keep the videos that have enough annotated frames."""
+        pairs = list(zip(self.videos, self.truths, strict=True))
+        kept = [(video, masks) for video, masks in pairs
+                if masks is not None and len(masks.indices) >= self.needed_frames]
+        if not kept:
+            raise InputError(f'none of {len(pairs)} videos has {self.needed_frames} annotated '
+                             'frames; take another split, or shorter clips')
+        if len(kept) < len(pairs):
+            names = ', '.join(sorted({v.name for v, _ in pairs} - {v.name for v, _ in kept})[:5])
+            print_log(f'{len(pairs) - len(kept)} of {len(pairs)} videos have fewer than '
+                      f'{self.needed_frames} annotated frames and are left out: {names} ...',
+                      'current')
+        self.videos, self.truths = map(list, zip(*kept, strict=True))
 
     @property
     def needed_frames(self) -> int:
@@ -89,7 +103,8 @@ class MaskedClipDataset(Clips):
         most = max(1, *np.abs(np.diff([position[index] for index in frames])).tolist())
         for _ in range(ATTEMPTS):
             video = self.videos[number]
-            images = [video.read(frame) for frame in frames]
+            read = {frame: video.read(frame) for frame in set(frames)}
+            images = [read[frame] for frame in frames]
             packed = self.pipeline(dict(frames=images, masks=self._masks(number, frames, images),
                                         video_name=video.name, rng=rng))
             if packed['data_samples'].gt_masks[0].any():
@@ -102,11 +117,19 @@ class MaskedClipDataset(Clips):
     def _masks(self, number: int, frames: Sequence[int],
                images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Ids of each frame, of the size of its image."""
-        maps = [self.truths[number].read(frame) for frame in frames]
-        white = {int(x) for labels in maps for x in present_values(labels)} <= {0, 255}
-        return [fit_mask(labels == 255 if white else np.where(labels == 255, 0, labels),
-                         image.shape[:2], f"mask of video '{self.videos[number].name}'")
-                .astype(np.uint8) for labels, image in zip(maps, images, strict=True)]
+        maps = {frame: self._ids(number, frame) for frame in set(frames)}
+        return [fit_mask(maps[frame], image.shape[:2],
+                         f"mask of frame {frame} of video '{self.videos[number].name}'")
+                for frame, image in zip(frames, images, strict=True)]
+
+    def _ids(self, number: int, frame: int) -> np.ndarray:
+        """White is the object of a video whose first mask has no ids, and void of others."""
+        masks = self.truths[number]
+        if number not in self._white:
+            first = masks.read(masks.indices[0])
+            self._white[number] = {int(x) for x in present_values(first)} <= {0, 255}
+        labels = masks.read(frame)
+        return np.where(labels == 255, self._white[number], labels).astype(np.uint8)
 
 
 @DATASETS.register_module()

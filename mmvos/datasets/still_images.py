@@ -3,10 +3,34 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..io import IMAGE_SUFFIXES, InputError
+import numpy as np
+
+from ..io import IMAGE_SUFFIXES, InputError, read_image
 from ..registry import DATASETS
 from ..structures import FrameFolder, MaskFiles, MaskSource, VideoSource
 from .base import VideoDataset
+
+
+class SaliencyMap(MaskSource):
+    """The mask of one image as a grey picture of any kind; what is bright is object 1.
+
+    Args:
+        path: The picture.
+        threshold: Least grey level of the object.
+    """
+
+    def __init__(self, path: str, threshold: int) -> None:
+        self.path = path
+        self.threshold = threshold
+
+    @property
+    def indices(self) -> list[int]:
+        """The one image."""
+        return [0]
+
+    def read(self, index: int) -> np.ndarray:
+        """(H,W) uint8, 0 and 1."""
+        return (read_image(self.path).max(-1) >= self.threshold).astype(np.uint8)
 
 
 @DATASETS.register_module()
@@ -19,14 +43,18 @@ class StillImages(VideoDataset):
     Args:
         data_root: Folder of the data.
         images: Folder of the images in it.
-        masks: Folder of the masks in it: ids, or 0 and 255.
+        masks: Folder of the masks in it.
+        threshold: None: masks hold ids, or 0 and 255; soft edges are refused. A number: they are
+            grey pictures with one object, all that is at least so bright (128 for the saliency
+            sets, whose masks have soft edges).
         indices: See `VideoDataset`.
     """
 
     def __init__(self, data_root: str, *, images: str = 'images', masks: str = 'masks',
-                 indices: int | list[int] | None = None) -> None:
+                 threshold: int | None = None, indices: int | list[int] | None = None) -> None:
         self.images = images
         self.masks = masks
+        self.threshold = threshold
         super().__init__(data_root, indices=indices)
 
     def load_data_list(self) -> list[dict]:
@@ -42,14 +70,17 @@ class StillImages(VideoDataset):
             if not folder.is_dir():
                 raise FileNotFoundError(f'{folder.resolve()} does not exist; set data_root, images '
                                         'and masks of StillImages to where the images are')
-        found = [dict(video_name=path.stem, image=str(path), mask=str(mask))
+        drawn = {path.stem: path for path in sorted(masks.iterdir())
+                 if path.suffix.lower() == '.png'}
+        found = {path.stem: dict(video_name=path.stem, image=str(path), mask=str(drawn[path.stem]))
                  for path in sorted(images.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES
-                 and (mask := masks / f'{path.stem}.png').is_file() and mask != path]
+                 and path.stem in drawn and path != drawn[path.stem]}
         if not found:
             raise InputError(f'no image in {images} has a mask of its name, .png, in {masks}')
-        return found
+        return list(found.values())
 
     def sources(self, info: dict) -> tuple[VideoSource, MaskSource, MaskSource | None]:
-        """The image, its mask, and its mask as stored."""
-        return (FrameFolder([info['image']], info['video_name']), MaskFiles({0: info['mask']}),
-                MaskFiles({0: info['mask']}, raw=True))
+        """The image and its mask, twice."""
+        masks = (MaskFiles({0: info['mask']}) if self.threshold is None
+                 else SaliencyMap(info['mask'], self.threshold))
+        return FrameFolder([info['image']], info['video_name']), masks, masks

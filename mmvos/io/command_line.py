@@ -28,7 +28,10 @@ def exit_with_message(main: Callable[[], None]) -> None:
 def _one_line(error: ValueError | OSError) -> str:
     """What happened and what mends it."""
     if not isinstance(error, OSError) or error.errno is None:
-        return ' '.join(str(error).split('\n'))
+        told = str(error)
+        if told.startswith('Caught '):  # a loader's worker: its traceback ends with what happened
+            told = told.rpartition(f'{type(error).__name__}: ')[2]
+        return ' '.join(told.split('\n')).strip()
     where = f' {error.filename}' if error.filename else ''
     remedy = REMEDIES.get(error.errno, 'check the path and its permissions')
     return f'{error.strerror}{":" if where else ""}{where}; {remedy}'

@@ -61,6 +61,11 @@ def accumulator(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def widened(x: Tensor) -> Tensor:
+    """`x` in the type of its sums: half precision becomes float32."""
+    return x.to(accumulator(x.dtype))
+
+
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:
     """Autocast off for the device of `x`; 'meta' has none."""
     return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)

@@ -29,12 +29,9 @@ class Frame:
         self.masks = masks
         self.given = given
         self.valid = valid
+        # (B,K) bool once `step` saw which objects appear here for the first time
+        self.introduced: Tensor | bool = False
         self._cache: dict[str, Any] = {}
-
-    @property
-    def annotated(self) -> Tensor | bool:
-        """(B,K) objects whose mask is given now; False where there is none."""
-        return False if self.given is None else self.given
 
     def cached(self, name: str, compute: Callable[[], Any]) -> Any:
         """`compute()` on the first call with this name, its remembered result afterwards."""

@@ -18,6 +18,7 @@ from mmvos.datasets import (
     SyntheticVOS,
 )
 from mmvos.io import InputError
+from mmvos.structures import MaskArrays
 
 SOURCE = dict(type='SyntheticVOS', num_videos=3, length=12, size=(48, 64), num_objects=(2, 3))
 PIPELINE = [dict(type='ChooseObjects', most=2, area=1), dict(type='PackClip')]
@@ -79,11 +80,20 @@ def test_white_is_an_object_where_nothing_else_is_and_void_beside_ids(values, ex
     assert not found[:, labels == 255].any() or values == (0, 255)
 
 
+def test_void_stays_void_in_a_clip_that_shows_nothing_else():
+    data = build(pipeline=[dict(type='PackClip')])
+    labels = np.zeros((12, 48, 64), np.uint8)
+    labels[:, :9], labels[:2, 20:30], labels[5, 40:] = 255, 1, 2
+    data.truths[0].read = labels.__getitem__
+    found = data[ClipIndex(0, (5, 3, 4), (0,))]['data_samples'].gt_masks.numpy()
+    assert np.array_equal(found, np.where(labels[[5, 3, 4]] == 255, 0, labels[[5, 3, 4]]))
+
+
 def test_masks_of_another_size_than_their_frames():
     data = build()
     read = data.truths[0].read
     data.truths[0].read = lambda frame: np.repeat(read(frame), 2, 0)
-    with pytest.raises(InputError, match="video 'synthetic_000' is 64x96 .* frame is 64x48"):
+    with pytest.raises(InputError, match="frame 0 of video 'synthetic_000' is 64x96 .* 64x48"):
         data[ClipIndex(0, (0, 1, 2), (0,))]
 
 
@@ -130,9 +140,21 @@ def test_clips_without_an_object_on_the_first_frame_are_drawn_again():
         data[ClipIndex(late, (0, 1, 2), (0,))]
 
 
-def test_videos_that_are_too_short():
-    with pytest.raises(InputError, match="'synthetic_000' has fewer than 13 annotated frames"):
+def test_videos_that_are_too_short_are_left_out():
+    with pytest.raises(InputError, match='none of 3 videos has 13 annotated frames'):
         build(length=13)
+    source = SyntheticVOS(num_videos=3, length=12, size=(48, 64))
+    sources = source.sources
+
+    def shortened(info):
+        video, given, truth = sources(info)
+        return (video, given, MaskArrays({0: truth.read(0)} if info == source.get_data_info(1)
+                                         else {t: truth.read(t) for t in truth.indices}))
+    source.sources = shortened
+    data = build(source=source)
+    assert [video.name for video in data.videos] == ['synthetic_000', 'synthetic_002']
+    item = data[ClipIndex(1, (0, 1, 2), (0,))]
+    assert item['data_samples'].video_name == 'synthetic_002'
 
 
 def test_objects_are_chosen_on_the_first_frame():

@@ -38,7 +38,7 @@ def test_images_with_masks_are_videos_of_one_frame(folder):
     item = data[1]
     assert item['inputs'].read(0).shape == (24, 16, 3)
     assert len(item['inputs']) == 1
-    assert item['data_samples'].truth.read(0).sum() == 255 * 8 * 4
+    assert item['data_samples'].truth.read(0).sum() == 8 * 4  # white is object 1
 
 
 def test_wrong_folders(folder):
@@ -47,6 +47,18 @@ def test_wrong_folders(folder):
     (folder / 'none').mkdir()
     with pytest.raises(InputError, match='no image in .* has a mask of its name'):
         StillImages(str(folder), masks='none')
+
+
+def test_soft_masks_need_a_threshold(folder):
+    rows, columns = np.mgrid[:20, :30]
+    soft = (400 - 30 * np.hypot(rows - 10, columns - 15)).clip(0, 255).astype(np.uint8)
+    cv2.imwrite(str(folder / 'masks/a.png'), soft)
+    with pytest.raises(InputError, match='anti-aliased'):
+        StillImages(str(folder))[0]['data_samples'].truth.read(0)
+    masks = StillImages(str(folder), threshold=128)[0]['data_samples'].truth
+    assert np.array_equal(masks.read(0), soft >= 128)
+    (folder / 'masks/a.png').rename(folder / 'masks/a.PNG')
+    assert len(StillImages(str(folder))) == 2
 
 
 def test_a_still_clip_is_one_image_again_and_again(folder):
@@ -97,7 +109,7 @@ def test_a_mixture_reads_from_all_its_parts():
 
 
 @pytest.mark.parametrize(('datasets', 'repeats'), [
-    (parts(), (1,)), (parts(), (1, 0)), ((parts()[0], parts(length=4)[1]), (1, 1))])
+    (parts(), (1,)), (parts(), (1, 0)), ((parts()[0], parts(length=4)[1]), (1, 1)), ((), ())])
 def test_wrong_mixtures(datasets, repeats):
     with pytest.raises(InputError, match='expected datasets of clips of one length and a number'):
         ClipMixture(datasets, repeats)

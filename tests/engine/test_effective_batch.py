@@ -1,6 +1,7 @@
 """Gradient accumulation: the same updates however a batch is cut."""
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
@@ -11,25 +12,29 @@ from mmvos.datasets import ClipDataset, SyntheticVOS
 class Line(BaseModel):
     """Fits a line to the mean brightness of clips: no batch norm, a loss that is a mean."""
 
-    def __init__(self):
+    def __init__(self, noisy=False):
         super().__init__()
+        self.noisy = noisy
         self.fit = torch.nn.Linear(3, 1)
         torch.nn.init.constant_(self.fit.weight, .1)
         torch.nn.init.zeros_(self.fit.bias)
         self.batches = []
+        self.iterations = []
 
     def forward(self, inputs, data_samples=None, mode='loss'):
         colours = torch.stack(inputs).float().mean((1, 3, 4)) / 255
         self.batches.append(len(colours))
+        self.iterations.append(MessageHub.get_current_instance().get_info('iter'))
+        colours = torch.nn.functional.dropout(colours, .3) if self.noisy else colours
         errors = self.fit(colours) - colours.sum(1, keepdim=True).square()
         return dict(loss=errors.square().mean())
 
 
-def train(work_dir, iters, batch, effective, resume=False, **wrapper):
+def train(work_dir, iters, batch, effective, resume=False, noisy=False, **wrapper):
     setup()
     data = ClipDataset(SyntheticVOS(num_videos=3, length=12, size=(16, 24)),
                        [dict(type='PackClip')], gaps=(2,), gap_probs=(1.,))
-    model = Line()
+    model = Line(noisy)
     runner = Runner(
         model=model, work_dir=str(work_dir), default_scope='mmvos', resume=resume,
         train_dataloader=dict(batch_size=batch, num_workers=0, dataset=data,
@@ -40,7 +45,7 @@ def train(work_dir, iters, batch, effective, resume=False, **wrapper):
         param_scheduler=dict(type='MultiStepLR', milestones=[4], gamma=.5, by_epoch=False, end=10),
         default_hooks=dict(
             checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1),
-            logger=dict(type='LoggerHook', interval=10)),
+            logger=dict(type='LoggerHook', interval=10), rng_state=dict(type='RNGStateHook')),
         log_processor=dict(by_epoch=False), randomness=dict(seed=0), log_level='ERROR',
         experiment_name=f'{work_dir.name}-{resume}')
     runner.train()
@@ -59,11 +64,15 @@ def test_updates_do_not_depend_on_the_cut(tmp_path, batch, batches):
     assert torch.allclose(whole.fit.bias, parts.fit.bias, atol=1e-5)
 
 
-def test_resumed_in_the_middle_it_is_the_same(tmp_path):
-    straight = train(tmp_path / 'straight', 5, 2, 6)
-    train(tmp_path / 'stopped', 2, 2, 6)
-    resumed = train(tmp_path / 'stopped', 5, 2, 6, resume=True)
+@pytest.mark.parametrize('noisy', [False, True])
+def test_resumed_in_the_middle_it_is_the_same(tmp_path, noisy):
+    """Losses draw numbers and ask for the iteration, too."""
+    straight = train(tmp_path / 'straight', 5, 2, 6, noisy=noisy)
+    train(tmp_path / 'stopped', 2, 2, 6, noisy=noisy)
+    resumed = train(tmp_path / 'stopped', 5, 2, 6, resume=True, noisy=noisy)
     assert resumed.batches == [2] * 9
+    assert straight.iterations == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+    assert resumed.iterations == straight.iterations[6:]
     assert torch.equal(straight.fit.weight, resumed.fit.weight)
 
 

@@ -114,3 +114,38 @@ def test_unwritable_output(weights, tmp_path, monkeypatch, capfd):
             '--cfg-options', *SMALL, monkeypatch=monkeypatch)
     assert caught.value.code == 2
     assert 'choose another output folder' in capfd.readouterr().err
+
+
+def stage(name, iterations, folder, load_from=None):
+    """Config of a tiny training run."""
+    path = folder / f'{name}.py'
+    model = MAMP.example | dict(type='MAMP')
+    path.write_text(f"""
+_base_ = ['{ROOT}/configs/_base_/default_runtime.py']
+model = {model}
+load_from = {load_from and str(load_from)!r}
+train_dataloader = dict(
+    batch_size=1, num_workers=0, sampler=dict(type='ClipSampler'), dataset=dict(
+        type='ClipDataset', pipeline=[dict(type='PackClip')], source=dict(
+            type='SyntheticVOS', num_videos=2, length=12, size=(32, 48))))
+train_cfg = dict(type='IterBasedTrainLoop', max_iters={iterations}, val_interval=10**9)
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3))
+default_hooks = dict(checkpoint=dict(interval=1), logger=dict(interval=1))
+log_level = 'ERROR'
+""")
+    return path
+
+
+def test_a_second_stage_resumes_itself(tmp_path, monkeypatch):
+    """And not the first one, from whose end it began."""
+    run('train', stage('one', 4, tmp_path), '--work-dir', tmp_path / 'w1', monkeypatch=monkeypatch)
+    first = tmp_path / 'w1/iter_4.pth'
+    two = stage('two', 3, tmp_path, first)
+    run('train', two, '--work-dir', tmp_path / 'straight', monkeypatch=monkeypatch)
+    run('train', stage('two', 2, tmp_path, first), '--work-dir', tmp_path / 'w2',
+        monkeypatch=monkeypatch)
+    run('train', stage('two', 3, tmp_path, first), '--work-dir', tmp_path / 'w2', '--resume',
+        monkeypatch=monkeypatch)
+    straight, resumed = (torch.load(tmp_path / folder / 'iter_3.pth', weights_only=False)
+                         ['state_dict'] for folder in ('straight', 'w2'))
+    assert all(torch.equal(straight[key], resumed[key]) for key in straight)

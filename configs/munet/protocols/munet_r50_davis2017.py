@@ -13,7 +13,7 @@ train_dataloader = dict(
         max_skip=1,
         reverse=0.,
         pipeline=[
-            dict(type='CropAroundObject', size=(400, 400), scale=(0.9, 1.), jitter=40),
+            dict(type='CropAroundObject', size=(400, 400), scale=(1.1, 1.2), jitter=40),
             dict(type='RandomFlipClip', prob=0.3),
             dict(type='PerFrame', transforms=[
                 dict(type='RandomAffine', prob=1., rotate=15, shear=10, translate=0.1,

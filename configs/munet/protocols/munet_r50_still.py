@@ -10,7 +10,7 @@ train_dataloader = dict(
     sampler=dict(type='ClipSampler'),
     dataset=dict(
         type='StillClipDataset',
-        source=dict(type='StillImages', data_root='data/still'),
+        source=dict(type='StillImages', data_root='data/still', threshold=128),
         length=6,
         pipeline=[
             dict(type='CropAroundObject', size=(400, 400), scale=(0.9, 1.1), jitter=40),

@@ -14,7 +14,7 @@ train_dataloader = dict(
         max_skip=25,
         skip_every=50,
         pipeline=[
-            dict(type='CropAroundObject', size=(384, 384), scale=(0.8, 1.1), jitter=20),
+            dict(type='CropAroundObject', size=(384, 384), scale=(0.9, 1.25), jitter=20),
             dict(type='RandomFlipClip'),
             dict(type='PerFrame', transforms=[dict(type='RandomAffine', prob=0.5)]),
             dict(type='ChooseObjects', most=5),

@@ -19,7 +19,7 @@ train_dataloader = dict(
                 max_skip=25,
                 skip_every=1,
                 pipeline=[
-                    dict(type='CropAroundObject', size=(384, 384), scale=(0.8, 1.1), jitter=20),
+                    dict(type='CropAroundObject', size=(384, 384), scale=(0.9, 1.25), jitter=20),
                     dict(type='RandomFlipClip'),
                     dict(type='PerFrame', transforms=[dict(type='RandomAffine', prob=0.5)]),
                     dict(type='ChooseObjects', most=5),
@@ -31,7 +31,7 @@ train_dataloader = dict(
                 max_skip=5,
                 skip_every=5,
                 pipeline=[
-                    dict(type='CropAroundObject', size=(384, 384), scale=(0.8, 1.1), jitter=20),
+                    dict(type='CropAroundObject', size=(384, 384), scale=(1.36, 1.88), jitter=20),
                     dict(type='RandomFlipClip'),
                     dict(type='PerFrame', transforms=[dict(type='RandomAffine', prob=0.5)]),
                     dict(type='ChooseObjects', most=5),

@@ -11,9 +11,9 @@ train_dataloader = dict(
     sampler=dict(type='ClipSampler'),
     dataset=dict(
         type='StillClipDataset',
-        source=dict(type='StillImages', data_root='data/still'),
+        source=dict(type='StillImages', data_root='data/still', threshold=128),
         pipeline=[
-            dict(type='CropAroundObject', size=(384, 384), scale=(0.8, 1.1), jitter=20),
+            dict(type='CropAroundObject', size=(384, 384), scale=(0.9, 1.25), jitter=20),
             dict(type='RandomFlipClip'),
             dict(type='PerFrame', transforms=[dict(type='RandomAffine', prob=0.5)]),
             dict(type='ChooseObjects', most=5),

@@ -87,19 +87,19 @@ class CropAroundObject(BaseTransform):
         rng, shape = results['rng'], np.array(results['frames'][0].shape[:2])
         window = np.array(self.size) * rng.uniform(*self.scale)
         window = np.maximum(1, np.rint(window * min(1, *(shape / window)))).astype(int)
-        centre = self._centre(results, shape) + rng.integers(-self.jitter, self.jitter + 1, 2)
-        y, x = np.clip(np.rint(centre - window / 2).astype(int), 0, shape - window)
+        y, x = self._corner(results, shape - window, window)
         cut = each(results, lambda image: image[y:y + window[0], x:x + window[1]])
         return _resized(cut, self.size)
 
-    def _centre(self, results: dict, shape: np.ndarray) -> np.ndarray:
-        """(y, x) of one object, or anywhere."""
+    def _corner(self, results: dict, room: np.ndarray, window: np.ndarray) -> np.ndarray:
+        """(y, x) of the window, from 0 to `room`."""
         rng, mask = results['rng'], results['masks'][0] if 'masks' in results else None
-        anywhere = rng.uniform(0, shape)
         if mask is None or not mask.any():
-            return anywhere
+            return rng.integers(room + 1)
         rows, columns = np.nonzero(mask == rng.choice(np.unique(mask[mask > 0])))
-        return np.array([rows.min() + rows.max(), columns.min() + columns.max()]) / 2
+        centre = np.array([rows.min() + rows.max(), columns.min() + columns.max()]) / 2
+        centre += rng.integers(-self.jitter, self.jitter + 1, 2)
+        return np.clip(np.rint(centre - window / 2).astype(int), 0, room)
 
 
 @TRANSFORMS.register_module()

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from mmengine.dist import get_world_size
-from mmengine.optim import OptimWrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -19,7 +18,7 @@ class EffectiveBatchLoop(IterBasedTrainLoop):
     an update sees the same clips, too. Batch norms see single batches: freeze them.
 
     Args:
-        runner: MMEngine's runner, its `optim_wrapper` still a config.
+        runner: MMEngine's runner.
         dataloader: Config or loader.
         max_iters: Updates.
         effective_batch: Clips of an update over all processes.
@@ -40,24 +39,29 @@ class EffectiveBatchLoop(IterBasedTrainLoop):
             raise ValueError(f'effective_batch={effective_batch} is no multiple of batch_size * '
                              f'processes = {batch} * {world}; change train_dataloader.batch_size')
         wrapper = runner.optim_wrapper
-        if isinstance(wrapper, OptimWrapper) or wrapper.get('accumulative_counts', 1) != 1:
+        if isinstance(wrapper, dict) and wrapper.get('accumulative_counts', 1) != 1:
             raise ValueError('EffectiveBatchLoop sets accumulative_counts of the optim_wrapper '
-                             'itself; give that as a config without it')
+                             'itself; leave it out')
         self.parts = effective_batch // (batch * world)
-        runner.optim_wrapper = {**wrapper, 'accumulative_counts': self.parts}
         self.dataloader_iterator = _Grouped(self.dataloader_iterator, self.parts)
 
     def run(self) -> nn.Module:
         """Train; the wrapper counts batches, everything else updates."""
-        self.runner.optim_wrapper.initialize_count_status(
-            self.runner.model, self.iter * self.parts, self.max_iters * self.parts)
+        wrapper = self.runner.optim_wrapper
+        # not an argument of the wrapper: the runner would count with it in updates, and warn of it
+        wrapper._accumulative_counts = self.parts
+        wrapper.initialize_count_status(self.runner.model, self.iter * self.parts,
+                                        self.max_iters * self.parts)
         return super().run()
 
     def run_iter(self, data_batch: list[dict]) -> None:
-        """One update; hooks see its last batch."""
-        for part in data_batch[:-1]:
-            self.runner.model.train_step(part, optim_wrapper=self.runner.optim_wrapper)
-        super().run_iter(data_batch[-1])
+        """One update; hooks see all its batches before it and the output of the last after it."""
+        runner, about = self.runner, dict(batch_idx=self._iter, data_batch=data_batch)
+        runner.call_hook('before_train_iter', **about)
+        for part in data_batch:
+            outputs = runner.model.train_step(part, optim_wrapper=runner.optim_wrapper)
+        runner.call_hook('after_train_iter', **about, outputs=outputs)
+        self._iter += 1
 
 
 class _Grouped:

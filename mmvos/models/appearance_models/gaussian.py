@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...ops.backends import accumulator
+from ...ops.backends import widened
 from ...registry import MODELS
 
 
@@ -57,7 +57,7 @@ class GaussianAppearance(BaseModule):
 
     def reduced(self, x: Tensor) -> Tensor:
         """(B,Cin,h,w) -> (B,C,h,w) in float32: variances are differences of close numbers."""
-        return self.reduce(x).to(accumulator(x.dtype))
+        return widened(self.reduce(x))
 
     def forward(self, features: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         """Log of p(x|k) p(k) up to a constant; the prior is uniform.

@@ -11,6 +11,7 @@ import torch
 from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
+from ...ops.backends import widened
 from ...registry import MODELS
 
 EPS = 1e-7  # of areas
@@ -28,7 +29,7 @@ def cross_entropy(pred: Tensor, target: Tensor, top_p: float = 1.) -> Tensor:
             0.4 for MUNet); 1 takes all.
     """
     check_pair(pred, target)
-    losses = -(pred.clamp_min(LEAST).log() * target).sum(1).flatten(1)
+    losses = -(widened(pred).clamp_min(LEAST).log() * target).sum(1).flatten(1)
     if top_p < 1:
         losses = losses.topk(max(1, int(top_p * losses.shape[1])), 1, sorted=False).values
     return losses.mean()

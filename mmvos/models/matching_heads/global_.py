@@ -5,6 +5,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from ...ops.backends import widened
 from ...registry import MODELS
 
 TILE_BYTES = 2**26  # of affinities at a time
@@ -58,7 +59,7 @@ class GlobalMatching(BaseModule):
         batch, objects, _, elements = values.shape
         rows = batch * (keys.shape[1] if valid is None else objects) * elements
         tile = max(1, TILE_BYTES // (4 * rows))
-        parts, mass = [], values.new_zeros(batch, objects, elements, dtype=torch.float32)
+        parts, mass = [], widened(values.new_zeros(batch, objects, elements))
         for part in query.split(tile, -1):
             weights = self.weights(part, keys, valid)
             parts.append(_mean(values, weights))
@@ -68,11 +69,11 @@ class GlobalMatching(BaseModule):
         return torch.cat(parts, -1), mass
 
     def weights(self, query: Tensor, keys: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Softmax over the elements, (B,K,N,M) or, without `valid`, (B,Ko,N,M), in float32."""
+        """Softmax over the elements, (B,K,N,M), without `valid` (B,Ko,N,M), float32 at least."""
         scale = query.shape[1] ** -0.5
-        logits = (keys.transpose(-1, -2) @ (query * scale)[:, None]).float()
+        logits = widened(keys.transpose(-1, -2) @ (query * scale)[:, None])
         if self.similarity == 'l2':  # the query's own norm is the same for all elements
-            logits = 2 * logits - scale * keys.float().square().sum(2)[..., None]
+            logits = 2 * logits - scale * widened(keys).square().sum(2)[..., None]
         if valid is not None:
             # not minus infinity: where nothing is valid the softmax would be NaN
             logits = logits.masked_fill(~valid[..., None], torch.finfo(logits.dtype).min)

@@ -4,7 +4,8 @@ Liang, Li, Jafari, Chen, "Video object segmentation with adaptive feature bank a
 refinement" (AFB-URR), NeurIPS 2020: the adaptive feature bank. Numbers are those of the released
 code. What differs from it:
 
-- Elements of annotated frames are permanent: never merged, never forgotten. There they could go.
+- Elements of first masks are permanent: never merged, never forgotten. There they could go.
+- Elements of a correction overwrite those that they are merged into; there are none there.
 - The background has no elements: STM and MUNet derive it from the objects (a product). There it
   is an object too and takes its share of the budget, and for one object beside it the budget is
   0.8 as large: 120,000 elements for the single object of a video, 300,000 here.
@@ -83,7 +84,8 @@ class AdaptiveBank(MemoryManager):
         self.objects['usage'] = usage + mass.log1p()[:, :, None]
 
     def add(self, index: int, *, shared: dict[str, Tensor] | None = None,
-            objects: dict[str, Tensor] | None = None, permanent: bool | Tensor = False) -> None:
+            objects: dict[str, Tensor] | None = None, permanent: bool | Tensor = False,
+            given: Tensor | None = None) -> None:
         """Merge or append the cells of a frame, then forget; see `MemoryManager.add`.
 
         Raises:
@@ -96,12 +98,15 @@ class AdaptiveBank(MemoryManager):
         assert objects is not None
         new = _elements(objects, index, permanent)
         bank = new
+        rate = torch.full(new['key'].shape[:2], self.rate, device=new['key'].device)
+        if given is not None:
+            rate = rate.masked_fill(given, 1)
         if self.objects:
             target, close = self.closest(new)
             bank = {name: torch.cat([tensor, new[name]], -1)
                     for name, tensor in self.objects.items()}
             for name in ('key', 'value'):
-                _blend(bank[name], new[name], target, close, self.rate)
+                _blend(bank[name], new[name], target, close, rate)
             bank['exists'][..., -close.shape[-1]:] &= ~close[:, :, None]
         self.objects = _compact(self.forget(bank, index))
 
@@ -192,7 +197,7 @@ def _elements(objects: dict[str, Tensor], index: int, permanent: bool | Tensor
         exists=exists.flatten(3).clone())
 
 
-def _blend(bank: Tensor, new: Tensor, target: Tensor, close: Tensor, rate: float) -> None:
+def _blend(bank: Tensor, new: Tensor, target: Tensor, close: Tensor, rate: Tensor) -> None:
     """Turn stored elements towards the mean direction of the new ones merged into them.
 
     Args:
@@ -200,7 +205,7 @@ def _blend(bank: Tensor, new: Tensor, target: Tensor, close: Tensor, rate: float
         new: (B,K,C,M).
         target: (B,K,M), index in N.
         close: (B,K,M), which are merged.
-        rate: Of the new direction.
+        rate: (B,K), of the new direction.
     """
     b, k, m = close.nonzero(as_tuple=True)
     sizes = (*bank.shape[:2], bank.shape[-1])
@@ -210,7 +215,8 @@ def _blend(bank: Tensor, new: Tensor, target: Tensor, close: Tensor, rate: float
     old = stored[where].float()
     toward = F.normalize(new.movedim(2, -1)[b, k, m].float(), dim=-1)
     toward = torch.zeros_like(old).index_add(0, group, toward) / group.bincount()[:, None]
-    mixed = F.normalize((1 - rate) * F.normalize(old, dim=-1) + rate * toward, dim=-1)
+    share = rate[where[0], where[1]][:, None]
+    mixed = F.normalize((1 - share) * F.normalize(old, dim=-1) + share * toward, dim=-1)
     stored[where] = (mixed * old.norm(dim=-1, keepdim=True)).to(bank.dtype)
 
 

@@ -23,15 +23,17 @@ class MemoryManager(ABC):
 
     @abstractmethod
     def add(self, index: int, *, shared: dict[str, Tensor] | None = None,
-            objects: dict[str, Tensor] | None = None, permanent: bool | Tensor = False) -> None:
+            objects: dict[str, Tensor] | None = None, permanent: bool | Tensor = False,
+            given: Tensor | None = None) -> None:
         """Memorise a frame and forget what the policy does not keep.
 
         Args:
             index: Frame index, larger than all before.
             shared: Tensors (B,C,h,w) without an object axis.
             objects: Tensors (B,K,C,h,w).
-            permanent: Never forgotten (annotated frames); (B,K) says it of each object, and where
-                whole frames are kept, one object keeps the frame.
+            permanent: Never forgotten (first masks of objects); (B,K) says it of each object, and
+                where whole frames are kept, one object keeps the frame.
+            given: (B,K) objects whose mask was drawn and not predicted; None for none.
 
         Raises:
             ValueError: What is permanent alone exceeds `max_memory_mb`.

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -27,7 +28,7 @@ class FrameBank(FrameMemory):
         newest: Only so many of these n-th frames, the newest (STMA's FIFO); None: all.
         recent: Number of recent frames: t-1, t-1-gap, t-1-2*gap, ...
         gap: Distance of recent frames.
-        annotated: Keep annotated frames for ever and read them always.
+        annotated: Keep frames with first masks of objects for ever and read them always.
         max_items: Recent frames fill a read up to this number, t-1 even beyond it. None: off.
         max_memory_mb: See `FrameMemory`.
     """
@@ -56,9 +57,9 @@ class FrameBank(FrameMemory):
         self.max_items = max_items
 
     def add(self, index: int, *, permanent: bool | Tensor = False,
-            **tensors: dict[str, Tensor] | None) -> None:
-        """See `MemoryManager.add`; `permanent` marks annotated frames."""
-        super().add(index, permanent=self.annotated and permanent, **tensors)
+            **kwargs: Any) -> None:
+        """See `MemoryManager.add`."""
+        super().add(index, permanent=self.annotated and permanent, **kwargs)
 
     def _is_anchor(self, index: int, last: int) -> bool:
         """Whether a frame is read by distance from the first one; `last` is the newest there is."""

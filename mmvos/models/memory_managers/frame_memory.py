@@ -45,7 +45,8 @@ class FrameMemory(MemoryManager):
         """Whether a frame after `now` can still read the item `index`."""
 
     def add(self, index: int, *, shared: dict[str, Tensor] | None = None,
-            objects: dict[str, Tensor] | None = None, permanent: bool | Tensor = False) -> None:
+            objects: dict[str, Tensor] | None = None, permanent: bool | Tensor = False,
+            given: Tensor | None = None) -> None:
         """Memorise a frame and evict what no later read can see; see `MemoryManager.add`."""
         if self.start is None:
             self.start = index

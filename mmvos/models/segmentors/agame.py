@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...ops import aggregate_logits, normalize_imagenet
-from ...ops.backends import without_autocast
+from ...ops.backends import widened, without_autocast
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, grow_objects, place_objects
 from ..appearance_models import base_weights
@@ -89,9 +89,9 @@ class AGAME(SupervisedSegmentor):
         owner = valid.nonzero()[:, 0]
         *skips, _ = self.encode(frame)
         fused = self.fuse(frame, state, owner)
-        frame.cached('coarse', lambda: place_objects(self.coarse(fused).float(), valid))
+        frame.cached('coarse', lambda: place_objects(widened(self.coarse(fused)), valid))
         logits = self.upsampling(fused, skips[::-1], owner)
-        logits = F.interpolate(logits.float(), frame.image.shape[-2:], mode='bilinear',
+        logits = F.interpolate(widened(logits), frame.image.shape[-2:], mode='bilinear',
                                align_corners=False)
         return merge(place_objects(logits, valid), valid)
 
@@ -133,7 +133,7 @@ class AGAME(SupervisedSegmentor):
         averaged over the 16x16 pixels of a cell. Given masks are averaged too: they are soft, not
         the 0 and 1 of the text.
         """
-        mask = F.adaptive_avg_pool2d(probs[:, 1:].float(), self.encode(frame)[-1].shape[-2:])
+        mask = F.adaptive_avg_pool2d(widened(probs[:, 1:]), self.encode(frame)[-1].shape[-2:])
         coarse = frame.found('coarse') if self.training else None
         if coarse is None:
             return mask

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...io import encode_mask
 from ...registry import MODELS
-from ...structures import Frame, VideoSource, VideoState, VOSDataSample
+from ...structures import Frame, VideoSource, VideoState, VOSDataSample, grow_objects
 from .geometry import Geometry
 from .session import VOSSession
 
@@ -85,6 +85,8 @@ class VideoSegmentor(BaseModel):
             batch, _, height, width = frame.image.shape
             probs = frame.image.new_ones(batch, 1, height, width)
         if frame.masks is not None:
+            known = state.objects.get('valid', frame.valid[:, :0])
+            frame.introduced = frame.valid & ~grow_objects(known, frame.valid.shape[1])
             state.grow(frame.valid)
             probs = merge_given(probs, frame.masks, frame.given)
         if state.num_objects:

@@ -51,4 +51,4 @@ class FlowPropagation(VideoSegmentor):
         masks = F.one_hot(labels, probs.shape[1]).movedim(-1, 1)[:, 1:, None]
         state.banks['frames'].add(
             frame.index, shared=dict(motion=self.motion_estimator.code(frame)),
-            objects=dict(mask=masks.to(probs.dtype)), permanent=frame.annotated)
+            objects=dict(mask=masks.to(probs.dtype)), permanent=frame.introduced)

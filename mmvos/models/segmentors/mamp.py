@@ -141,7 +141,7 @@ class MAMP(VideoSegmentor):
         state.banks['frames'].add(
             frame.index, shared=dict(key=self.features(frame), motion=motion),
             objects=dict(label=label, exists=valid[:, :, None, None, None].to(label.dtype)),
-            permanent=frame.annotated)
+            permanent=frame.introduced)
 
     def view(self, frame: Frame) -> Frame:
         """The frame as the network sees it, decimated."""

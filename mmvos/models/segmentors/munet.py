@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...ops import local_correlation
-from ...ops.backends import accumulator
+from ...ops.backends import widened
 from ...registry import MODELS
 from ...structures import Frame, VideoState
 from .stm import STM
@@ -158,7 +158,7 @@ def cost_volume(now: Tensor, before: Tensor, radius: int) -> Tensor:
     Returns:
         (B,P*P,h,w) from -1 to 1, row by row from (-R,-R).
     """
-    now, before = (F.normalize(x.to(accumulator(x.dtype)), dim=1) for x in (now, before))
+    now, before = (F.normalize(widened(x), dim=1) for x in (now, before))
     return local_correlation(now, before, radius)
 
 

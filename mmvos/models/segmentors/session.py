@@ -74,7 +74,8 @@ class VOSSession:
             (H,W) uint8 map of object ids, 0 is background.
 
         Raises:
-            ValueError: A wrong shape, type or id.
+            ValueError: A wrong shape, type or id; or what has to be remembered exceeds the memory:
+                the objects given here are known then, and `remove` makes room.
         """
         self._check_image(image)
         given = {} if masks is None else self._split(masks)

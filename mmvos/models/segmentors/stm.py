@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...ops import aggregate_logits, normalize_imagenet
+from ...ops.backends import widened
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, place_objects
 from ..memory_managers import MemoryManager
@@ -78,7 +79,7 @@ class STM(SupervisedSegmentor):
         logits = self.decoder(readout, value, skips[::-1])
         shape = logits.shape[:2]
         # in bfloat16 a probability near 1 would be 1, without gradient
-        logits = F.interpolate(logits.flatten(0, 1).float(), frame.image.shape[-2:],
+        logits = F.interpolate(widened(logits.flatten(0, 1)), frame.image.shape[-2:],
                                mode='bilinear', align_corners=False).unflatten(0, shape)
         return aggregate_logits(logits.softmax(2)[:, :, 1], valid=state.objects['valid'])
 
@@ -95,7 +96,7 @@ class STM(SupervisedSegmentor):
             bank.count(mass)
         bank.add(frame.index, objects=dict(key=key, value=value,
                                            exists=valid[:, :, None, None, None].to(key.dtype)),
-                 permanent=frame.annotated)
+                 permanent=frame.introduced, given=frame.given)
 
     def memory_input(self, image: Tensor, objects: Tensor) -> Tensor:
         """(B,K,5,H,W) of image (B,K,3,H,W), soft mask and the sum of the others'."""

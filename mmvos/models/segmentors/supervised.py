@@ -52,9 +52,10 @@ class SupervisedSegmentor(VideoSegmentor, ABC):
         if inputs.shape[1] < 2 or not min(counts):
             raise ValueError('expected clips of 2 frames or more with an object on the first, got '
                              f'{inputs.shape[1]} frames and {counts} objects; correct the dataset')
-        if (labels.flatten(1).amax(1) > labels[:, 0].flatten(1).amax(1)).any():
+        seen = [labels[b, 0].unique().count_nonzero().item() for b in range(len(labels))]
+        if seen != counts or labels.flatten(1).amax(1).tolist() != counts:
             raise ValueError('expected gt_masks whose first frame shows all ids, 1 to n; add '
-                             'ChooseObjects to the pipeline')
+                             'ChooseObjects to the pipeline, after all that crops or moves')
         ids = torch.arange(max(counts) + 1, device=inputs.device)[:, None, None]
         state, losses = self.init_state(None), []
         for t in range(inputs.shape[1]):

@@ -56,7 +56,7 @@ def test_weights_sum_to_one_and_mass_to_the_queries():
     query, keys, values = case()
     head = GlobalMatching(4)
     weights = head.weights(query, keys)
-    torch.testing.assert_close(weights.sum(2), torch.ones(2, 3, 11))
+    torch.testing.assert_close(weights.sum(2), torch.ones(2, 3, 11, dtype=torch.float64))
     torch.testing.assert_close(head(query, keys, values)[1], weights.sum(3))
 
 

@@ -173,6 +173,20 @@ def test_what_is_like_a_permanent_element_is_stored_beside_it_once():
     assert bank.objects['created'].flatten().tolist() == [0, 1]
 
 
+def test_a_correction_overwrites_what_it_is_like():
+    """A prediction turns a stored element by a tenth, a drawn mask wholly; lengths stay."""
+    key = torch.tensor([1., 0.]).view(1, 1, 2, 1, 1)
+    wrong, right = (torch.tensor(v).view(1, 1, 2, 1, 1) for v in ([2., 0.], [0., 3.]))
+    exists = torch.ones(1, 1, 1, 1, 1)
+    for given, expected in ((None, torch.tensor([.9, .1]) / .82**.5 * 2),
+                            (torch.ones(1, 1, dtype=torch.bool), torch.tensor([0., 2.]))):
+        bank = AdaptiveBank(10)
+        bank.add(0, objects=dict(key=key, value=wrong, exists=exists))
+        bank.add(1, objects=dict(key=key, value=right, exists=exists), given=given)
+        values = bank.elements(2)[1][0, 0, :, 0]
+        torch.testing.assert_close(values, expected)
+
+
 def test_a_gradient_flows_through_merged_elements():
     """To the old and the new ones, as the formula has it."""
     rng = torch.Generator().manual_seed(0)

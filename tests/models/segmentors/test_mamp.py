@@ -8,6 +8,8 @@ from mmvos.models.losses import color_reconstruction_loss
 from mmvos.models.segmentors import drop_channel
 from mmvos.models.segmentors.mamp import share_unknown
 from mmvos.ops import rgb_to_lab, upsample_half_pixel
+from mmvos.testing.construction_contracts import build
+from mmvos.testing.fakes import FakeVideo, fake_frames
 
 
 def propagator(upsample='half_pixel', divisor=4, decimate=1, **memory):
@@ -146,6 +148,24 @@ def test_late_object_survives_references_that_did_not_know_it():
     for k, mask in ((1, first), (2, late)):
         union = ((labels == k) | (mask == k)).sum()
         assert ((labels == k) & (mask == k)).sum() / union > 0.75
+
+
+@torch.no_grad()
+def test_a_late_object_in_a_channel_that_another_sample_uses():
+    """A batch gives what its videos give alone, also where K does not grow."""
+    memory = dict(type='FrameBank', recent=3, annotated=False)
+    model = build(MAMP, memory=memory)
+    videos = [FakeVideo(7, (32, 48), starts=(0, 0)), FakeVideo(7, (32, 48), starts=(0, 3), seed=1)]
+
+    def run(*chosen):
+        state = model.init_state(None)
+        return [model.step(frame, state) for frame in fake_frames(chosen, 16)]
+    both = run(*videos)
+    for number, video in enumerate(videos):
+        for batch, alone in zip(both, run(video), strict=True):
+            known = alone.shape[1]
+            torch.testing.assert_close(batch[number, :known], alone[0], rtol=0, atol=1e-3)
+            assert batch[number, known:].sum() < 1e-3
 
 
 def test_shares_of_unknown_background_by_hand():

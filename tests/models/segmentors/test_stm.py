@@ -178,6 +178,13 @@ def test_what_cannot_be_trained_on():
     inputs, samples = clip_of(FakeVideo(1, (32, 48)), 1)
     with pytest.raises(ValueError, match='1 frames'):
         model.loss(inputs, samples)
+    inputs, samples = clip_of(FakeVideo(3, (32, 48), starts=(0, 0)), 3)
+    labels = samples[0].gt_masks
+    for wrong in (labels * (labels != 1), torch.cat([labels[:1] * (labels[:1] == 1), labels[1:]])):
+        samples[0].gt_masks = wrong
+        with pytest.raises(ValueError, match='first frame shows all ids, 1 to n; add Choose'):
+            model.loss(inputs, samples)
+    inputs, samples = clip_of(FakeVideo(1, (32, 48)), 1)
     with pytest.raises(ValueError, match='STM has no loss'):
         build(STM, loss=None).loss(inputs, samples)
 
