@@ -12,9 +12,9 @@ DTYPES = ('fp32', 'bf16')
 def use_dtype(model: VideoSegmentor, dtype: str) -> None:
     """Let a model segment in this type from now on.
 
-    'bf16' means convolutions in bfloat16, with the batch norms of the backbone folded into them:
-    the model cannot be trained, saved or turned back afterwards. Matching takes bfloat16 features
-    and sums in float32.
+    'bf16' means convolutions in bfloat16, with the batch norms of `backbone` and of every part
+    named `..._encoder` folded into them: the model cannot be trained, saved or turned back
+    afterwards. Matching takes bfloat16 features and sums in float32.
 
     Args:
         model: In eval mode, with its weights; with 'bf16' it is changed in place.
@@ -29,6 +29,7 @@ def use_dtype(model: VideoSegmentor, dtype: str) -> None:
         if model.autocast is not None:
             raise ValueError("the model was turned to 'bf16'; build and load it again for 'fp32'")
         return
-    if hasattr(model, 'backbone'):
-        fuse_conv_bn(model.backbone)
+    for name, part in model.named_children():
+        if name == 'backbone' or name.endswith('_encoder'):
+            fuse_conv_bn(part)
     model.autocast = torch.bfloat16

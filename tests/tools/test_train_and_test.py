@@ -11,7 +11,7 @@ import torch
 from mmvos.apis import exit_with_message
 from mmvos.datasets import SyntheticVOS
 from mmvos.evaluation.functional import boundary_accuracy, mean_recall_decay, region_similarity
-from mmvos.io import read_mask
+from mmvos.io import InputError, read_mask
 from mmvos.models import MAMP, VOSResNet18
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +114,18 @@ def test_unwritable_output(weights, tmp_path, monkeypatch, capfd):
             '--cfg-options', *SMALL, monkeypatch=monkeypatch)
     assert caught.value.code == 2
     assert 'choose another output folder' in capfd.readouterr().err
+
+
+def test_a_mistake_that_a_worker_found_is_one_line_too(capsys):
+    """torch wraps it into the traceback of the worker."""
+    told = ('Caught InputError in DataLoader worker process 0.\nOriginal Traceback (most recent '
+            'call last):\n  File "x.py", line 3\nmmvos.io.errors.InputError: mask a.png is\ndamaged\n')
+
+    def main():
+        raise InputError(told)
+    with pytest.raises(SystemExit):
+        exit_with_message(main)
+    assert capsys.readouterr().err == 'error: mask a.png is damaged\n'
 
 
 def stage(name, iterations, folder, load_from=None):
