@@ -119,7 +119,8 @@ def test_unwritable_output(weights, tmp_path, monkeypatch, capfd):
 def test_a_mistake_that_a_worker_found_is_one_line_too(capsys):
     """torch wraps it into the traceback of the worker."""
     told = ('Caught InputError in DataLoader worker process 0.\nOriginal Traceback (most recent '
-            'call last):\n  File "x.py", line 3\nmmvos.io.errors.InputError: mask a.png is\ndamaged\n')
+            'call last):\n  File "x.py", line 3\nmmvos.io.errors.InputError: mask a.png is\n'
+            'damaged\n')
 
     def main():
         raise InputError(told)
