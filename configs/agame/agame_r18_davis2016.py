@@ -14,7 +14,7 @@ model = dict(
     propagation_channels=112,
     fusion_channels=(128, 64),
     loss=dict(type='CrossEntropy'),
-    geometry=dict(divisor=16, sides='both', mode='reflect'))
+    geometry=dict(divisor=16, sides='both', mode='reflect', short_side=320))
 
 load_from = 'work_dirs/agame_r18_still/iter_2500.pth'
 train_dataloader = dict(dataset=dict(length=4))

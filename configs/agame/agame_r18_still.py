@@ -12,4 +12,4 @@ model = dict(
     propagation_channels=112,
     fusion_channels=(128, 64),
     loss=dict(type='CrossEntropy'),
-    geometry=dict(divisor=16, sides='both', mode='reflect'))
+    geometry=dict(divisor=16, sides='both', mode='reflect', short_side=320))

@@ -23,6 +23,6 @@ model = dict(
     temperature=0.1,
     loss=dict(type='LossSum', losses=[
         dict(type='CrossEntropy', top_p=0.4), dict(type='MaskIoULoss')]),
-    geometry=dict(divisor=16, sides='both'))
+    geometry=dict(divisor=16, sides='both', short_side=320))
 
 load_from = 'work_dirs/munet_r18_still/iter_2500.pth'

@@ -21,4 +21,4 @@ model = dict(
     temperature=1.,
     loss=dict(type='LossSum', losses=[
         dict(type='CrossEntropy', top_p=0.4), dict(type='MaskIoULoss')]),
-    geometry=dict(divisor=16, sides='both'))
+    geometry=dict(divisor=16, sides='both', short_side=320))

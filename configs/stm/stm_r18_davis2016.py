@@ -19,6 +19,6 @@ model = dict(
     in_channels=128,
     key_channels=64,
     loss=dict(type='CrossEntropy'),
-    geometry=dict(divisor=16, sides='both'))
+    geometry=dict(divisor=16, sides='both', short_side=320))
 
 load_from = 'work_dirs/stm_r18_still/iter_2500.pth'

@@ -17,4 +17,4 @@ model = dict(
     in_channels=128,
     key_channels=64,
     loss=dict(type='CrossEntropy'),
-    geometry=dict(divisor=16, sides='both'))
+    geometry=dict(divisor=16, sides='both', short_side=320))

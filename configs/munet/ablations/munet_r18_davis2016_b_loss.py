@@ -20,4 +20,4 @@ model = dict(
     key_channels=64,
     loss=dict(type='LossSum', losses=[
         dict(type='CrossEntropy', top_p=0.4), dict(type='MaskIoULoss')]),
-    geometry=dict(divisor=16, sides='both'))
+    geometry=dict(divisor=16, sides='both', short_side=320))
