@@ -1,5 +1,5 @@
-# Training with masks on DAVIS-2016's training split, for one small machine: windows of 480p frames,
-# reduced to two thirds on average
+# Training with masks on DAVIS-2016's training split, for one small machine: windows of 480p
+# frames, reduced to two thirds on average
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
