@@ -20,6 +20,12 @@ def grow_objects(tensor: Tensor, num_objects: int) -> Tensor:
     return torch.cat([tensor, tensor.new_zeros(tensor.shape[0], missing, *tensor.shape[2:])], 1)
 
 
+def drop_objects(tensor: Tensor, objects: Sequence[int]) -> Tensor:
+    """Take the objects at these positions out of (B,K,...)."""
+    gone = set(objects)
+    return tensor[:, [k for k in range(tensor.shape[1]) if k not in gone]]
+
+
 def place_objects(part: Tensor, valid: Tensor) -> Tensor:
     """(N,...) of the N objects that are valid -> (B,K,...), 0 elsewhere; undoes `x[valid]`."""
     out = part.new_zeros(*valid.shape, *part.shape[1:])
@@ -59,8 +65,7 @@ class VideoState:
 
     def drop(self, objects: Sequence[int]) -> None:
         """Forget the objects at these channel positions."""
-        keep = [k for k in range(self.num_objects) if k not in set(objects)]
-        self.objects = {k: v[:, keep] for k, v in self.objects.items()}
+        self.objects = {k: drop_objects(v, objects) for k, v in self.objects.items()}
         for bank in self.banks.values():
             bank.drop(objects)
 

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...registry import MODELS
-from ...structures.state import grow_objects
+from ...structures.state import drop_objects, grow_objects
 from .base import MemoryManager
 
 NAMES = {'key', 'value', 'usage', 'created', 'permanent', 'exists'}
@@ -154,9 +154,7 @@ class AdaptiveBank(MemoryManager):
 
     def drop(self, objects: Sequence[int]) -> None:
         """Forget the objects at these channel positions."""
-        gone = set(objects)
-        self.objects = {name: tensor[:, [k for k in range(tensor.shape[1]) if k not in gone]]
-                        for name, tensor in self.objects.items()}
+        self.objects = {k: drop_objects(v, objects) for k, v in self.objects.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors of all elements."""

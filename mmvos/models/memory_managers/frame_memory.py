@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...structures.state import grow_objects
+from ...structures.state import drop_objects, grow_objects
 from .base import MemoryManager
 
 
@@ -96,10 +96,8 @@ class FrameMemory(MemoryManager):
 
     def drop(self, objects: Sequence[int]) -> None:
         """Forget the objects at these channel positions."""
-        gone = set(objects)
         for item in self.items.values():
-            item.objects = {name: tensor[:, [k for k in range(tensor.shape[1]) if k not in gone]]
-                            for name, tensor in item.objects.items()}
+            item.objects = {k: drop_objects(v, objects) for k, v in item.objects.items()}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of every item, by '<index>/<kind>/<name>'."""
