@@ -32,7 +32,7 @@ def draw(rows: list[dict], out: str, window: int = 10) -> None:
     if len(rows) > window:
         mean = np.convolve(losses, np.full(window, 1 / window), 'valid')
         axis.plot(steps[window - 1:], mean, label=f'mean of {window} values')
-    axis.set(xlabel='iteration', ylabel='reconstruction loss', yscale='log')
+    axis.set(xlabel='iteration', ylabel='loss', yscale='log')
     rate = axis.twinx()
     rate.plot(steps, [row['lr'] for row in rows], 'k:', label='learning rate')
     rate.set(ylabel='learning rate', yscale='log')
