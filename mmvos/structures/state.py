@@ -98,5 +98,4 @@ class VideoState:
 
     def nbytes(self) -> int:
         """Bytes held by all tensors and banks."""
-        tensors = [*self.objects.values(), *self.shared.values()]
-        return sum(t.nbytes for t in tensors) + sum(b.nbytes() for b in self.banks.values())
+        return sum(tensor.nbytes for tensor in self.tensors().values())
