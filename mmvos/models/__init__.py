@@ -4,15 +4,25 @@ from .backbones import RawColor, VOSResNet18
 from .data_preprocessor import VOSDataPreprocessor
 from .decode_heads import RefineDecoder
 from .losses import ColorReconstructionLoss, CrossEntropy
-from .matching_heads import GlobalMatching, LocalMatching
+from .matching_heads import GlobalMatching, LocalMatching, MovedWindowMatching
 from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
-from .segmentors import AGAME, MAMP, STM, FlowPropagation, MUNet, VideoSegmentor, VOSSession
+from .segmentors import (
+    AGAME,
+    MAMP,
+    MAST,
+    STM,
+    FlowPropagation,
+    LabelPropagation,
+    MUNet,
+    VideoSegmentor,
+    VOSSession,
+)
 
 __all__ = [
-    'AGAME', 'MAMP', 'RAFT', 'STM', 'AdaptiveBank', 'ColorReconstructionLoss', 'CrossEntropy',
-    'DISFlow', 'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance',
-    'GlobalMatching', 'LocalMatching', 'MUNet', 'MemoryManager', 'MotionEstimator', 'RawColor',
-    'RefineDecoder', 'VOSDataPreprocessor',
+    'AGAME', 'MAMP', 'MAST', 'RAFT', 'STM', 'AdaptiveBank', 'ColorReconstructionLoss',
+    'CrossEntropy', 'DISFlow', 'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance',
+    'GlobalMatching', 'LabelPropagation', 'LocalMatching', 'MUNet', 'MemoryManager',
+    'MotionEstimator', 'MovedWindowMatching', 'RawColor', 'RefineDecoder', 'VOSDataPreprocessor',
     'VOSResNet18', 'VOSSession', 'VideoSegmentor', 'ZeroFlow'
 ]

@@ -1,5 +1,5 @@
 """Matching heads."""
 from .global_ import GlobalMatching
-from .local import LocalMatching
+from .local import LocalMatching, MovedWindowMatching
 
-__all__ = ['GlobalMatching', 'LocalMatching']
+__all__ = ['GlobalMatching', 'LocalMatching', 'MovedWindowMatching']

@@ -3,14 +3,16 @@ from .agame import AGAME
 from .base import VideoSegmentor, merge_given
 from .flow_propagation import FlowPropagation
 from .geometry import Geometry
-from .mamp import MAMP, drop_channel
+from .label_propagation import LabelPropagation, drop_channel
+from .mamp import MAMP
+from .mast import MAST, ReleasedMAST
 from .munet import MUNet, MUNetAddition, MUNetWithoutUncertainty
 from .session import VOSSession
 from .stm import STM
 from .supervised import SupervisedSegmentor
 
 __all__ = [
-    'AGAME', 'MAMP', 'STM', 'FlowPropagation', 'Geometry', 'MUNet', 'MUNetAddition',
-    'MUNetWithoutUncertainty', 'SupervisedSegmentor', 'VOSSession', 'VideoSegmentor',
-    'drop_channel', 'merge_given'
+    'AGAME', 'MAMP', 'MAST', 'STM', 'FlowPropagation', 'Geometry', 'LabelPropagation', 'MUNet',
+    'MUNetAddition', 'MUNetWithoutUncertainty', 'ReleasedMAST', 'SupervisedSegmentor', 'VOSSession',
+    'VideoSegmentor', 'drop_channel', 'merge_given'
 ]

@@ -6,7 +6,7 @@ import torch
 from mmvos.models import MAMP, ColorReconstructionLoss
 from mmvos.models.losses import color_reconstruction_loss
 from mmvos.models.segmentors import drop_channel
-from mmvos.models.segmentors.mamp import share_unknown
+from mmvos.models.segmentors.label_propagation import share_unknown
 from mmvos.ops import rgb_to_lab, upsample_half_pixel
 from mmvos.testing.construction_contracts import build
 from mmvos.testing.fakes import FakeVideo, fake_frames
