@@ -34,14 +34,20 @@ def parse_args():
                         help="ids of the colours of a colour mask: '#ff0000=1,#00ff00=2'")
     parser.add_argument('--save-maps', action='store_true',
                         help='also write DIR/maps: what the model saw besides objects (only MUNet)')
+    parser.add_argument('--adapt', type=float, nargs='?', const=float('inf'), metavar='SECONDS',
+                        help='refine the masks by a network trained on this video, for so many '
+                        'seconds at most if given (OnlineAdaptation: a GPU, or some minutes)')
     return parser.parse_args()
 
 
 def main():
     args = parse_args()
     warnings.formatwarning = lambda message, *_, **__: f'warning: {message}\n'
+    refiner = None
+    if args.adapt is not None:
+        refiner = dict(type='OnlineAdaptation', time_budget=args.adapt)
     inferencer = VOSInferencer(args.model, checkpoint=args.checkpoint, device=args.device,
-                               dtype=args.dtype, size=args.size)
+                               dtype=args.dtype, size=args.size, refiner=refiner)
     inferencer(args.video, args.mask, args.out, mask_palette=args.mask_palette,
                save_maps=args.save_maps)
     maps = f', {args.out}/maps' if args.save_maps else ''

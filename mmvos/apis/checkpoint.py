@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..compat import load_checkpoint_file
 from ..models.motion_estimators import MotionEstimator
+from ..models.segmentors import VideoSegmentor
 
 _NAMED = 3  # keys of each kind that an error lists
 
@@ -28,6 +29,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
             architecture; the first keys that differ are named.
     """
     state = _state_dict(load_checkpoint_file(path), path)
+    if isinstance(model, VideoSegmentor):
+        state = model.completed(state)
     expected = model.state_dict()
     for name, module in model.named_modules():
         if isinstance(module, MotionEstimator):

@@ -8,45 +8,22 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ..engine.hooks import frame_progress
 from ..io import InBackground, decode_mask, encode_mask
-from ..models.segmentors import VideoSegmentor, VOSSession
+from ..models.refiners import Refiner
+from ..models.segmentors import VideoSegmentor, VOSSession, segment_video
 from ..registry import MODELS
-from ..structures import VideoSource, open_video
+from ..structures import LabelMaps, VideoSource, open_video
 from .checkpoint import load_weights
 from .command_line import load_config, setup
 from .given_masks import GivenMasks, Palette, read_given
 from .model_zoo import find_checkpoint, resolve_model
 from .precision import use_dtype
 from .result_writer import check_inputs_kept, result_writer
-
-
-class LabelMaps:
-    """The label maps of a video, kept as PNGs and decoded on access.
-
-    Args:
-        pngs: One palette PNG per frame.
-
-    Example:
-        >>> maps = LabelMaps([encode_mask(np.zeros((2, 3), np.uint8))])
-        >>> len(maps), maps[0].shape
-        (1, (2, 3))
-    """
-
-    def __init__(self, pngs: list[bytes]) -> None:
-        self.pngs = pngs
-
-    def __len__(self) -> int:
-        return len(self.pngs)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        """(H,W) uint8 ids of a frame."""
-        return decode_mask(self.pngs[index])
 
 
 @dataclass(frozen=True)
@@ -69,13 +46,15 @@ class VOSInferencer:
 
     Args:
         model: A name of `list_models()`, the path of a config, a config or its `model` dict, or a
-            built segmentor.
+            built segmentor, which is copied before anything of it is changed.
         checkpoint: Weights, or the name of a model that has some; a model given by its name brings
             its own.
         device: 'cpu', 'cuda', 'cuda:1', ...; the GPU, if there is one, by default.
         dtype: 'fp32' or 'bf16' (convolutions in bfloat16, batch norms of the backbone folded into
-            them; a segmentor that is passed is copied before).
+            them).
         size: Work at this shorter side in pixels (never enlarges); masks come back at native size.
+        refiner: Config or module of a second pass over the masks of the whole video, as
+            dict(type='OnlineAdaptation', time_budget=60); the model's own, if None.
 
     Raises:
         ValueError: There is no such model, device or dtype, or the weights are missing or not the
@@ -90,16 +69,19 @@ class VOSInferencer:
 
     def __init__(self, model: str | Path | Config | Mapping | VideoSegmentor, *,
                  checkpoint: str | Path | None = None, device: str | torch.device | None = None,
-                 dtype: str = 'fp32', size: int = 480) -> None:
+                 dtype: str = 'fp32', size: int = 480,
+                 refiner: dict | Refiner | None = None) -> None:
         if size < 1:
             raise ValueError(f'size, the shorter side in pixels, should be 1 or more, got {size}')
         setup()
         self.device = _device(device)
         self.size = size
-        if dtype != 'fp32' and isinstance(model, VideoSegmentor):
+        if isinstance(model, VideoSegmentor) and (dtype != 'fp32' or refiner is not None):
             model = copy.deepcopy(model)
         self.model = _segmentor(model, checkpoint).to(self.device).eval()
         use_dtype(self.model, dtype)
+        if refiner is not None:
+            self.model.refiner = MODELS.build(refiner)
 
     def __call__(self, video: str | Path | VideoSource, masks: GivenMasks | None = None,
                  out_dir: str | Path | None = None, *, mask_palette: Palette | None = None,
@@ -124,7 +106,7 @@ class VOSInferencer:
             FileNotFoundError: The video or a mask does not exist.
             InputError: One of them, or the output folder, cannot be used.
             ValueError: The model needs a mask, or one is for a frame that does not exist; or it
-                has no maps to save, or there is no folder to save them in.
+                has no maps to save, or a refiner, or there is no folder to save them in.
         """
         if save_maps:
             self.model.require_maps()
@@ -145,38 +127,60 @@ class VOSInferencer:
                 writer = stack.enter_context(result_writer(
                     out_dir, video, self.model.map_names if save_maps else ()))
                 later = stack.enter_context(InBackground())
-            frames = stack.enter_context(closing(self._segment(video, given, save_maps)))
-            for image, labels, maps in _counted(frames, video.name, len(names), shown=progress):
+            bar = stack.enter_context(_Bar(video.name, len(names), shown=progress))
+            frames = stack.enter_context(closing(segment_video(
+                self.model, video, lambda t: decode_mask(given[t]) if t in given else None,
+                size=self.size, keep_maps=save_maps, report=bar.report)))
+            for image, labels, maps in bar.counted(frames):
                 pngs.append(encode_mask(labels))
                 if writer:
                     later(writer.write, len(pngs) - 1, image, labels, pngs[-1], maps)
         return VOSResult(video.name, names, LabelMaps(pngs))
 
     def session(self, *, keep_maps: bool = False) -> VOSSession:
-        """A fresh session, frame in and masks out; see `VOSSession`."""
+        """A fresh session, frame in and masks out; see `VOSSession`.
+
+        Raises:
+            ValueError: The model has a refiner.
+        """
         return self.model.session(size=self.size, keep_maps=keep_maps)
 
-    def _segment(self, video: VideoSource, given: Mapping[int, bytes], keep_maps: bool
-                 ) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]:
-        """Each frame with its labels and maps."""
-        session = self.model.session(video, size=self.size, keep_maps=keep_maps)
-        with closing(video.frames()) as frames:
-            for index, image in enumerate(frames):
-                masks = decode_mask(given[index]) if index in given else None
-                yield image, session.step(image, masks), session.maps
 
+class _Bar:
+    """A progress bar of frames, and of what comes before them.
 
-def _counted(frames: Iterator, name: str, total: int, *, shown: bool) -> Iterator:
-    """The same frames, counted by a progress bar."""
-    bar = frame_progress()
-    bar.disable = not shown
-    with bar:
-        task = bar.add_task(name, total=total, pace='')
+    Args:
+        name: Of the video.
+        total: Frames.
+        shown: Whether to show it.
+    """
+
+    def __init__(self, name: str, total: int, *, shown: bool) -> None:
+        self.name, self.total = name, total
+        self.progress = frame_progress()
+        self.progress.disable = not shown
+        self.task = self.progress.add_task(name, total=total, unit='frames', pace='')
+
+    def __enter__(self) -> _Bar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def counted(self, frames: Iterator) -> Iterator:
+        """The same frames, counted."""
         began = time.perf_counter()
         for done, frame in enumerate(frames, 1):
             yield frame
             pace = (time.perf_counter() - began) / done
-            bar.update(task, advance=1, pace=f'{pace:.3f} s/frame')
+            self.progress.update(self.task, completed=done, total=self.total,
+                                 description=self.name, unit='frames', pace=f'{pace:.3f} s/frame')
+
+    def report(self, what: str, done: int, total: int) -> None:
+        """Show what a refiner waits for, see `segment_video`."""
+        self.progress.update(self.task, completed=done, total=total, unit='',
+                             description=f'{self.name}, {what}')
 
 
 def _segmentor(model: str | Path | Config | Mapping | VideoSegmentor,

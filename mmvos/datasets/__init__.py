@@ -1,6 +1,6 @@
 """Datasets; importing this registers them."""
 from .base import VideoDataset
-from .clip_dataset import ClipDataset, ClipIndex
+from .clip_dataset import AnimatedImageDataset, ClipDataset, ClipIndex, MemoryClipDataset
 from .clip_mixture import ClipMixture
 from .davis import DAVIS
 from .masked_clips import MaskedClipDataset, StillClipDataset
@@ -17,6 +17,7 @@ from .transforms import (
     RandomCropClip,
     RandomFlipClip,
     RandomGray,
+    RandomHomography,
     RandomThinPlate,
     ResizeClip,
 )
@@ -24,9 +25,9 @@ from .video_folder import CachedVideo, VideoFolder
 from .youtube_vos import YouTubeVOS
 
 __all__ = [
-    'CachedVideo', 'ChooseObjects', 'ClipDataset', 'ClipIndex', 'ClipMixture', 'ClipSampler',
-    'ColorJitter', 'CropAroundObject', 'DAVIS', 'MaskedClipDataset', 'PackClip', 'PerFrame',
-    'RandomAffine', 'RandomCropClip', 'RandomFlipClip', 'RandomGray', 'RandomThinPlate',
-    'ResizeClip', 'StillClipDataset', 'StillImages', 'SyntheticVOS', 'SyntheticVideo',
-    'VideoDataset', 'VideoFolder', 'YouTubeVOS',
+    'AnimatedImageDataset', 'CachedVideo', 'ChooseObjects', 'ClipDataset', 'ClipIndex',
+    'ClipMixture', 'ClipSampler', 'ColorJitter', 'CropAroundObject', 'DAVIS', 'MaskedClipDataset',
+    'MemoryClipDataset', 'PackClip', 'PerFrame', 'RandomAffine', 'RandomCropClip', 'RandomFlipClip',
+    'RandomGray', 'RandomHomography', 'RandomThinPlate', 'ResizeClip', 'StillClipDataset',
+    'StillImages', 'SyntheticVideo', 'SyntheticVOS', 'VideoDataset', 'VideoFolder', 'YouTubeVOS',
 ]

@@ -50,6 +50,12 @@ class Clips(Dataset):
               number: int = 0) -> list[tuple[int, tuple[int, ...]]]:
         """All (video, frames) of epoch `number`, shuffled."""
 
+    def __getitem__(self, item: ClipIndex) -> dict:
+        video = self.videos[item.video]
+        return self.pipeline(dict(
+            frames=[video.read(frame) for frame in item.frames],
+            video_name=video.name, rng=np.random.default_rng(item.seed)))
+
 
 @DATASETS.register_module()
 class ClipDataset(Clips):
@@ -97,8 +103,46 @@ class ClipDataset(Clips):
                              'use longer videos or smaller gaps')
         return [clips[i] for i in rng.permutation(len(clips))]
 
-    def __getitem__(self, item: ClipIndex) -> dict:
-        video = self.videos[item.video]
-        return self.pipeline(dict(
-            frames=[video.read(frame) for frame in item.frames],
-            video_name=video.name, rng=np.random.default_rng(item.seed)))
+
+@DATASETS.register_module()
+class MemoryClipDataset(ClipDataset):
+    """As `ClipDataset`, but every clip begins with the first frame of its video.
+
+    Its last frame is the query, the others are what the memory holds of a video at inference: the
+    first frame and recent ones (Zhu et al., section 3.2).
+    """
+
+    def epoch(self, rng: np.random.Generator,
+              number: int = 0) -> list[tuple[int, tuple[int, ...]]]:
+        """All (video, frames) of epoch `number`, shuffled."""
+        return [(video, (0, *frames[1:])) for video, frames in super().epoch(rng, number)]
+
+
+@DATASETS.register_module()
+class AnimatedImageDataset(Clips):
+    """The first frame of every video, `length` times; `PerFrame` transforms make it move.
+
+    Training without videos (Zhu et al., section 4.4: 100 images, moved by homographies).
+
+    Args:
+        source: See `Clips`; a folder with one image is a video, too.
+        pipeline: See `Clips`.
+        length: Frames of a clip.
+    """
+
+    example = dict(source=dict(type='SyntheticVOS', num_videos=2, length=12, size=(32, 48)),
+                   pipeline=[dict(type='PerFrame', transforms=[dict(type='RandomHomography')]),
+                             dict(type='PackClip')])
+
+    def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], *,
+                 length: int = 2) -> None:
+        super().__init__(source, pipeline, length)
+
+    def __len__(self) -> int:
+        """Clips of an epoch."""
+        return len(self.videos)
+
+    def epoch(self, rng: np.random.Generator,
+              number: int = 0) -> list[tuple[int, tuple[int, ...]]]:
+        """All (video, frames) of an epoch, shuffled."""
+        return [(int(video), (0,) * self.length) for video in rng.permutation(len(self.videos))]

@@ -76,13 +76,15 @@ class VideoFolder(VideoDataset):
         size: (H, W) of the cached frames instead: one bilinear resize that does not keep their
             proportions, as MAST and MAMP prepare their training frames.
         exclude: Names of videos to leave out (near-static ones, say).
+        indices: See `VideoDataset`; videos are in order of roots and names.
 
     Raises:
         ValueError: Both `short_side` and `size` are given, or a side is below 1.
     """
 
     def __init__(self, roots: Sequence[str], cache_dir: str, *, short_side: int | None = None,
-                 size: tuple[int, int] | None = None, exclude: Sequence[str] = ()) -> None:
+                 size: tuple[int, int] | None = None, exclude: Sequence[str] = (),
+                 indices: int | list[int] | None = None) -> None:
         if short_side is not None and size is not None:
             raise ValueError(f'give short_side or size, got short_side={short_side} and '
                              f'size={tuple(size)}; set one of them to None')
@@ -95,7 +97,7 @@ class VideoFolder(VideoDataset):
             raise ValueError('expected short_side or size=(H, W) in pixels, 1 or more, got '
                              f'short_side={short_side}, size={size}')
         self.exclude = tuple(exclude)
-        super().__init__()
+        super().__init__(indices=indices)
 
     def load_data_list(self) -> list[dict]:
         """Every video of the roots but the excluded ones."""

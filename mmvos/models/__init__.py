@@ -7,6 +7,7 @@ from .losses import ColorReconstructionLoss, CrossEntropy
 from .matching_heads import GlobalMatching, LocalMatching, MovedWindowMatching
 from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
+from .refiners import OnlineAdaptation, Refiner
 from .segmentors import (
     AGAME,
     MAMP,
@@ -14,6 +15,7 @@ from .segmentors import (
     STM,
     FlowPropagation,
     LabelPropagation,
+    MomentumPropagation,
     MUNet,
     VideoSegmentor,
     VOSSession,
@@ -23,6 +25,7 @@ __all__ = [
     'AGAME', 'MAMP', 'MAST', 'RAFT', 'STM', 'AdaptiveBank', 'ColorReconstructionLoss',
     'CrossEntropy', 'DISFlow', 'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance',
     'GlobalMatching', 'LabelPropagation', 'LocalMatching', 'MUNet', 'MemoryManager',
-    'MotionEstimator', 'MovedWindowMatching', 'RawColor', 'RefineDecoder', 'VOSDataPreprocessor',
-    'VOSResNet18', 'VOSSession', 'VideoSegmentor', 'ZeroFlow'
+    'MomentumPropagation', 'MotionEstimator', 'MovedWindowMatching', 'OnlineAdaptation', 'RawColor',
+    'RefineDecoder', 'Refiner', 'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession',
+    'VideoSegmentor', 'ZeroFlow'
 ]

@@ -1,6 +1,7 @@
 """Frames, states, samples and lazy videos."""
 from .data_sample import VOSDataSample
 from .frame import Frame
+from .label_maps import LabelMaps
 from .state import VideoState, grow_objects, place_objects
 from .video import (
     FrameFolder,
@@ -13,6 +14,6 @@ from .video import (
 )
 
 __all__ = [
-    'Frame', 'FrameFolder', 'MaskArrays', 'MaskFiles', 'MaskSource', 'VOSDataSample', 'VideoFile',
-    'VideoSource', 'VideoState', 'grow_objects', 'open_video', 'place_objects'
+    'Frame', 'FrameFolder', 'LabelMaps', 'MaskArrays', 'MaskFiles', 'MaskSource', 'VOSDataSample',
+    'VideoFile', 'VideoSource', 'VideoState', 'grow_objects', 'open_video', 'place_objects'
 ]

@@ -228,6 +228,10 @@ class MaskSource(ABC):
             KeyError: That frame has none.
         """
 
+    def get(self, index: int) -> np.ndarray | None:
+        """Return the label map of frame ``index``; None where it has none."""
+        return self.read(index) if index in self.indices else None
+
 
 class MaskFiles(MaskSource):
     """Label maps in files, read when asked for.

@@ -1,10 +1,14 @@
 """What holds for the parts of a segmentor: shapes, gradients, independence of batch entries."""
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..io import encode_mask
 from ..models.memory_managers import FrameMemory, MemoryManager
+from ..models.refiners import Refiner
+from ..structures import LabelMaps
 from .construction_contracts import build
 from .fakes import FakeVideo, fake_frames
 
@@ -235,3 +239,19 @@ def _add(bank: FrameMemory, index: int, permanent: bool = False) -> FrameMemory:
     bank.add(index, shared=dict(key=torch.ones(2, 4, 3, 5)),
              objects=dict(label=torch.ones(2, 3, 1, 3, 5)), permanent=permanent)
     return bank
+
+
+def check_refiner(cls: type) -> None:
+    """One map of known ids per frame, for two objects, one frame and none; the masks stay."""
+    for length, starts in ((4, (0, 1)), (1, (0,)), (3, (9,))):
+        video = FakeVideo(length, (48, 64), starts=starts)
+        masks = LabelMaps([encode_mask(video.labels(t)) for t in range(length)])
+        kept, ids = list(masks.pngs), {0, *range(1, len(starts) + 1)}
+        refiner: Refiner = build(cls)
+        found = list(refiner(video, masks, {0}, device=torch.device('cpu')))
+        assert len(found) == length, f'{len(found)} maps of {length} frames'
+        for labels in found:
+            assert labels.shape == (48, 64), labels.shape
+            assert labels.dtype == np.uint8, f'{labels.dtype} instead of uint8'
+            assert set(np.unique(labels).tolist()) <= ids, 'ids that nobody gave'
+        assert masks.pngs == kept, 'the masks were changed'

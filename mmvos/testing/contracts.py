@@ -20,7 +20,7 @@ from mmengine.registry import Registry
 from .. import registry as nodes
 from ..datasets.base import VideoDataset
 from ..datasets.clip_dataset import Clips
-from ..models import FrameMemory, MemoryManager, MotionEstimator, VideoSegmentor
+from ..models import FrameMemory, MemoryManager, MotionEstimator, Refiner, VideoSegmentor
 from .component_contracts import (
     check_appearance,
     check_backbone,
@@ -31,6 +31,7 @@ from .component_contracts import (
     check_loss_module,
     check_memory,
     check_motion,
+    check_refiner,
 )
 from .construction_contracts import check_arguments, check_example, check_slots
 from .data_contracts import (
@@ -50,6 +51,7 @@ BY_BASE: dict[type, tuple[Check, ...]] = {
     FrameMemory: (check_memory, check_frame_memory),  # before its base
     MemoryManager: (check_memory,),
     MotionEstimator: (check_motion,),
+    Refiner: (check_refiner,),
     BaseDataPreprocessor: (check_data_preprocessor,),
     BaseTransform: (check_transform,),
     VideoDataset: (check_video_dataset,),

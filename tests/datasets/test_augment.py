@@ -9,6 +9,7 @@ from mmvos.datasets import (
     PerFrame,
     RandomAffine,
     RandomGray,
+    RandomHomography,
     RandomThinPlate,
 )
 
@@ -153,3 +154,35 @@ def test_crops_of_clips_without_objects_are_anywhere_alike():
     counts = np.bincount(tops, minlength=9)
     assert len(counts) == 9
     assert np.abs(counts - 100).max() < 45  # 4.5 standard deviations
+
+
+def test_homography_moves_the_corners_as_drawn():
+    """A frame that holds its own coordinates tells where each pixel came from."""
+    rows, columns = np.mgrid[:81, :121].astype(np.uint8)
+    frame = np.stack([rows, columns, np.full_like(rows, 255)], -1)
+    moved = apply(RandomHomography(shift=.2), [frame], [np.ones((81, 121), np.uint8)], seed=2)
+    rng = np.random.default_rng(2)
+    rng.random()
+    corners = np.array([[0, 0], [120, 0], [120, 80], [0, 80]])
+    x, y = (corners + rng.uniform(-1, 1, (4, 2)) * .2 * (121, 81)).T
+    # eight equations for the eight numbers of the homography that takes corners to (x, y)
+    rows_of = [[(u, v, 1, 0, 0, 0, -u * p, -v * p), (0, 0, 0, u, v, 1, -u * q, -v * q)]
+               for (u, v), p, q in zip(corners, x, y, strict=True)]
+    h = np.linalg.solve(np.concatenate(rows_of).astype(float), np.stack([x, y], 1).ravel())
+    inside = 0
+    for v, u in ((20, 30), (40, 60), (60, 90)):
+        p, q, w = np.append(h, 1).reshape(3, 3) @ (u, v, 1)
+        column, row = round(p / w), round(q / w)
+        if 0 <= column < 121 and 0 <= row < 81:
+            assert moved['frames'][0][row, column, :2] == pytest.approx([v, u], abs=1.5)
+            inside += 1
+    assert inside == 3
+    assert (moved['masks'][0] == (moved['frames'][0][..., 2] > 180)).mean() > .99
+    with pytest.raises(ValueError, match='0 <= shift < 0.25'):
+        RandomHomography(shift=.3)
+
+
+def test_homography_draws_prob_times():
+    image = np.zeros((16, 24, 3), np.uint8)
+    changed = [apply(RandomHomography(.3), [image], seed=n)['frames'][0].any() for n in range(300)]
+    assert np.mean(changed) == pytest.approx(.3, abs=.08)

@@ -145,3 +145,9 @@ def test_a_bar_while_decoding_only(root, tmp_path, capsys):
     assert 'decoding videos' in capsys.readouterr().out
     _ = data.videos
     assert capsys.readouterr().out == ''
+
+
+def test_only_some_videos(root, tmp_path):
+    names = [[video.name for video in VideoFolder([str(root[0])], str(tmp_path), indices=n).videos]
+             for n in (1, [1])]
+    assert names == [['clip'], ['frames']]

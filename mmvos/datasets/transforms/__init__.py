@@ -1,5 +1,12 @@
 """Transforms."""
-from .augment import ColorJitter, PerFrame, RandomAffine, RandomGray, RandomThinPlate
+from .augment import (
+    ColorJitter,
+    PerFrame,
+    RandomAffine,
+    RandomGray,
+    RandomHomography,
+    RandomThinPlate,
+)
 from .clip import (
     ChooseObjects,
     CropAroundObject,
@@ -10,5 +17,5 @@ from .clip import (
 )
 
 __all__ = ['ChooseObjects', 'ColorJitter', 'CropAroundObject', 'PackClip', 'PerFrame',
-           'RandomAffine', 'RandomCropClip', 'RandomFlipClip', 'RandomGray', 'RandomThinPlate',
-           'ResizeClip']
+           'RandomAffine', 'RandomCropClip', 'RandomFlipClip', 'RandomGray', 'RandomHomography',
+           'RandomThinPlate', 'ResizeClip']

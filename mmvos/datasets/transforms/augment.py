@@ -85,6 +85,37 @@ class RandomAffine(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class RandomHomography(BaseTransform):
+    """Move the corners of the picture apart from each other; the outside is grey and background.
+
+    Args:
+        prob: Probability.
+        shift: Largest shift of a corner as a share of height and width, either way; below a
+            quarter, where the corners could form no convex shape any more and the picture fold.
+    """
+
+    example = dict(prob=1.)
+
+    def __init__(self, prob: float = 1., *, shift: float = 0.1) -> None:
+        if not 0 <= shift < 0.25:
+            raise ValueError(f'shift of RandomHomography should be 0 <= shift < 0.25, got {shift}')
+        self.prob = prob
+        self.shift = shift
+
+    def transform(self, results: dict) -> dict:
+        """Change `frames` and `masks`."""
+        rng = results['rng']
+        if rng.random() >= self.prob:
+            return results
+        height, width = results['frames'][0].shape[:2]
+        corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]])
+        moved = corners + rng.uniform(-1, 1, (4, 2)) * self.shift * (width, height)
+        matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), moved.astype(np.float32))
+        return each(results, lambda image: cv2.warpPerspective(
+            image, matrix, (width, height), flags=_interpolation(image), **_outside(image)))
+
+
+@TRANSFORMS.register_module()
 class RandomThinPlate(BaseTransform):
     """Bend by a thin-plate spline through shifted points of a grid; the outside is background.
 

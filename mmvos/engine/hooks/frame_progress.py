@@ -25,7 +25,7 @@ def frame_progress() -> Progress:
     """Bar of frames with s/frame and the time left, shared by test and demo."""
     return Progress(
         TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-        TextColumn('frames'), TextColumn('{task.fields[pace]}'), TimeElapsedColumn(),
+        TextColumn('{task.fields[unit]}'), TextColumn('{task.fields[pace]}'), TimeElapsedColumn(),
         TextColumn('ETA'), TimeRemainingColumn(), refresh_per_second=2)
 
 
@@ -46,11 +46,12 @@ class FrameProgressHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         model.listeners = [listener for listener in model.listeners if listener != self.on_frame]
         model.listeners.append(self.on_frame)
+        model.report = self.on_report
         self.frames, self.seconds = 0, 0.
         videos = getattr(runner.test_dataloader.dataset, 'videos', None)
         total = None if videos is None else sum(len(video) for video in videos)
         self.progress = frame_progress()
-        self.task = self.progress.add_task('test', total=total, pace='')
+        self.task = self.progress.add_task('test', total=total, unit='frames', pace='')
         self.progress.start()
         atexit.register(self.progress.stop)  # a test that fails must give the cursor back
 
@@ -67,6 +68,10 @@ class FrameProgressHook(Hook):
         self._began = now
         self.progress.update(self.task, advance=1, description=sample.video_name,
                              pace=f'{self.seconds / self.frames:.3f} s/frame')
+
+    def on_report(self, what: str, done: int, total: int) -> None:
+        """A refiner goes on; its frames come later."""
+        self.progress.update(self.task, pace=f'{what} {done}/{total}')
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Stop the bar and log the pace."""

@@ -14,8 +14,11 @@ from torch import Tensor
 from ...io import encode_mask
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, VOSDataSample, grow_objects
+from ..refiners import Refiner
+from ..refiners.base import Report, no_report
 from .geometry import Geometry
 from .session import VOSSession
+from .whole_video import segment_video
 
 
 class VideoSegmentor(BaseModel):
@@ -25,13 +28,15 @@ class VideoSegmentor(BaseModel):
 
     The call graph::
 
-        predict > VOSSession.step > step > segment     logits of this frame
-                                         > memorize    the only writer of the state
+        predict > segment_video > VOSSession.step > step > segment     logits of this frame
+                                                         > memorize    the only writer of the state
+                                > refiner, if there is one
         loss > the method's own
 
     Args:
         geometry: Arguments of `Geometry`, applied to frames and masks before the network sees
             them; only `VOSSession` inverts it.
+        refiner: Config or module of a second pass over whole videos; see `Refiner`.
         data_preprocessor: Config or module; `VOSDataPreprocessor` by default.
         init_cfg: See mmengine's BaseModule.
     """
@@ -40,14 +45,16 @@ class VideoSegmentor(BaseModel):
     map_names: tuple[str, ...] = ()  # of what `maps` can show
     autocast: torch.dtype | None = None  # set by `apis.use_dtype`; None: as the caller has it
 
-    def __init__(self, *, geometry: dict | None = None,
+    def __init__(self, *, geometry: dict | None = None, refiner: dict | Refiner | None = None,
                  data_preprocessor: dict | torch.nn.Module | None = None,
                  init_cfg: dict | None = None) -> None:
         # MMEngine would look the type up in its own scope
         data_preprocessor = MODELS.build(data_preprocessor or dict(type='VOSDataPreprocessor'))
         super().__init__(data_preprocessor, init_cfg)
         self.geometry = Geometry(**(geometry or {}))
+        self.refiner = refiner and MODELS.build(refiner)
         self.listeners: list[Callable[[VOSDataSample, int, np.ndarray], None]] = []
+        self.report: Report = no_report
 
     @abstractmethod
     def init_state(self, video: VideoSource | None) -> VideoState:
@@ -93,6 +100,10 @@ class VideoSegmentor(BaseModel):
             self.memorize(frame, probs, state)
         return probs
 
+    def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What `load_weights` loads of a checkpoint's weights, under the names of this model."""
+        return weights
+
     def maps(self, frame: Frame) -> dict[str, Tensor]:
         """What the method saw of a frame besides its objects, for the eye.
 
@@ -106,11 +117,15 @@ class VideoSegmentor(BaseModel):
         return {}
 
     def require_maps(self) -> None:
-        """Refuse a model without maps.
+        """Refuse a model without maps, or with a refiner.
 
         Raises:
-            ValueError: `map_names` is empty; the methods that have maps are named.
+            ValueError: `map_names` is empty; the methods that have maps are named. Or the masks
+                come from a refiner, the maps would be of others.
         """
+        if self.refiner is not None:
+            raise ValueError('maps are of the first pass, masks of the refiner '
+                             f'{type(self.refiner).__name__}; leave one of them out')
         if self.map_names:
             return
         able = sorted(f'{name} (configs/{name.lower()})' for name, cls in MODELS.module_dict.items()
@@ -120,7 +135,15 @@ class VideoSegmentor(BaseModel):
 
     def session(self, video: VideoSource | None = None, size: int | None = None, *,
                 keep_maps: bool = False) -> VOSSession:
-        """A session that feeds frames one by one; see `VOSSession`."""
+        """A session that feeds frames one by one; see `VOSSession`.
+
+        Raises:
+            ValueError: The model has a refiner, which needs the whole video.
+        """
+        if self.refiner is not None:
+            raise ValueError(f'{type(self.refiner).__name__} refines whole videos and a session '
+                             'has none; use VOSInferencer(model)(video, masks), or leave the '
+                             'refiner out')
         return VOSSession(self, video, size=size, keep_maps=keep_maps)
 
     @torch.no_grad()
@@ -128,15 +151,13 @@ class VideoSegmentor(BaseModel):
                 data_samples: list[VOSDataSample]) -> list[VOSDataSample]:
         """Segment whole videos, one palette PNG per frame in `pred_masks`.
 
-        `listeners` are called after every frame with (data sample, index, (H,W) uint8 labels).
+        `listeners` are called after every frame with (data sample, index, (H,W) uint8 labels),
+        `report` while a refiner keeps them waiting, see `segment_video`.
         """
         for video, sample in zip(inputs, data_samples, strict=True):
-            session = self.session(video)
-            given = set(sample.given.indices)
             pngs = []
-            for index, image in enumerate(video.frames()):
-                masks = sample.given.read(index) if index in given else None
-                labels = session.step(image, masks)
+            frames = segment_video(self, video, sample.given.get, report=self.report)
+            for index, (_, labels, _) in enumerate(frames):
                 pngs.append(encode_mask(labels))
                 for listener in self.listeners:
                     listener(sample, index, labels)

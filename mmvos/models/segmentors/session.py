@@ -167,8 +167,7 @@ class VOSSession:
 
     def _split(self, masks: Masks) -> dict[int, np.ndarray]:
         if isinstance(masks, np.ndarray):
-            masks = as_labels(masks, 'mask')
-            masks = {int(key): masks == key for key in np.unique(masks) if key != 0}
+            masks = split_ids(masks)
         for key, mask in masks.items():
             if not 1 <= int(key) <= 255:
                 raise ValueError(f'object ids should lie in 1-255, got {key}; renumber the mask')
@@ -223,6 +222,12 @@ class VOSSession:
         if x.shape[-2:] != self.native:
             x = F.interpolate(x, self.native, mode='bilinear', align_corners=False)
         return x
+
+
+def split_ids(labels: np.ndarray) -> dict[int, np.ndarray]:
+    """{id: (H,W) bool} of a map (H,W) of ids; 0 is no id."""
+    labels = as_labels(labels, 'mask')
+    return {int(key): labels == key for key in np.unique(labels) if key != 0}
 
 
 def paste_given(labels: np.ndarray, given: Mapping[int, np.ndarray]) -> np.ndarray:

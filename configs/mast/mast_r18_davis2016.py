@@ -1,0 +1,10 @@
+# MAST on DAVIS-2016: memory {0, 5, t-1, t-3, t-5}, full resolution, no padding
+_base_ = ['../_base_/datasets/davis2016.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='MAST',
+    backbone=dict(type='VOSResNet18'),
+    matching_head=dict(type='MovedWindowMatching', radius=12),
+    memory=dict(type='FrameBank', anchors=(0, 5), recent=3, gap=2),
+    reconstruction_head=dict(type='LocalMatching', radius=6),
+    loss=dict(type='ColorReconstructionLoss', scale=20.))
