@@ -30,7 +30,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """
     state = _state_dict(load_checkpoint_file(path), path)
     if isinstance(model, VideoSegmentor):
-        state = model.completed(state)
+        state = model.adopted(state)
     expected = model.state_dict()
     for name, module in model.named_modules():
         if isinstance(module, MotionEstimator):

@@ -1,6 +1,7 @@
 """What the commands that use the engine do first."""
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from mmengine.config import Config
@@ -15,6 +16,8 @@ from .model_zoo import data_root
 def setup() -> None:
     """Make mmvos the default scope, load plugins, read checkpoints safely. Idempotent."""
     init_default_scope('mmvos')
+    # mmcv says so when it is built without its own ops, none of which is used here
+    warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
     keep_freed_memory()
     register_safe_loader()
     load_plugins()

@@ -10,6 +10,7 @@ import torch
 
 from mmvos.apis import exit_with_message
 from mmvos.datasets import SyntheticVOS
+from mmvos.engine.hooks import FrameProgressHook
 from mmvos.evaluation.functional import boundary_accuracy, mean_recall_decay, region_similarity
 from mmvos.io import InputError, read_mask
 from mmvos.models import MAMP, VOSResNet18
@@ -51,6 +52,25 @@ def test_masks_are_bitwise_the_same_on_every_run(weights, tmp_path, monkeypatch)
         found.append(pngs(tmp_path / name))
     assert len(found[0]) == 12
     assert found[0] == found[1] == found[2]
+
+
+def test_a_refiner_by_options(weights, tmp_path, monkeypatch, capfd):
+    """It is reported while it trains, and what it says is written."""
+    refiner = ['model.refiner.type=OnlineAdaptation', 'model.refiner.iterations=2',
+               'model.refiner.size=32', 'model.refiner.base_channels=4']
+    reports, on_report = [], FrameProgressHook.on_report
+    monkeypatch.setattr(FrameProgressHook, 'on_report',
+                        lambda hook, *step: (reports.append(step), on_report(hook, *step)))
+    for name, more in (('plain', []), ('refined', refiner)):
+        run('test', CONFIG, weights, '--work-dir', tmp_path / 'wd', '--out', tmp_path / name,
+            '--cfg-options', *SMALL, *more, monkeypatch=monkeypatch)
+    once = [*(('segment', n, 6) for n in range(1, 7)), ('adapt', 1, 2), ('adapt', 2, 2)]
+    assert reports == once * 2  # videos
+    plain, refined = pngs(tmp_path / 'plain'), pngs(tmp_path / 'refined')
+    assert plain.keys() == refined.keys()
+    assert plain != refined
+    first = [name for name in plain if name.endswith('00000.png')]
+    assert [plain[name] for name in first] == [refined[name] for name in first]
 
 
 @pytest.mark.parametrize(('dtype', 'expected'), [('fp32', torch.float32), ('bf16', torch.bfloat16)])

@@ -100,7 +100,7 @@ class VideoSegmentor(BaseModel):
             self.memorize(frame, probs, state)
         return probs
 
-    def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    def adopted(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """What `load_weights` loads of a checkpoint's weights, under the names of this model."""
         return weights
 

@@ -65,7 +65,7 @@ class MomentumPropagation(LabelPropagation):
         return frame.cached('keys', lambda: self.reference_encoder(
             self.encoder_input(self.view(frame).image))[-1])
 
-    def completed(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    def adopted(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of a first stage, those of its encoder twice; others as they are."""
         if any(key.startswith(f'{REFERENCE}.') for key in weights):
             return weights
