@@ -3,7 +3,7 @@ from .appearance_models import GaussianAppearance
 from .backbones import RawColor, VOSResNet18
 from .data_preprocessor import VOSDataPreprocessor
 from .decode_heads import RefineDecoder
-from .losses import ColorReconstructionLoss, CrossEntropy
+from .losses import ColorClassLoss, ColorReconstructionLoss, CrossEntropy
 from .matching_heads import GlobalMatching, LocalMatching, MovedWindowMatching
 from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
@@ -12,17 +12,20 @@ from .segmentors import (
     MAMP,
     MAST,
     STM,
+    CorrFlow,
     FlowPropagation,
     LabelPropagation,
     MUNet,
+    VideoColorization,
     VideoSegmentor,
     VOSSession,
 )
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'RAFT', 'STM', 'AdaptiveBank', 'ColorReconstructionLoss',
-    'CrossEntropy', 'DISFlow', 'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance',
-    'GlobalMatching', 'LabelPropagation', 'LocalMatching', 'MUNet', 'MemoryManager',
-    'MotionEstimator', 'MovedWindowMatching', 'RawColor', 'RefineDecoder', 'VOSDataPreprocessor',
-    'VOSResNet18', 'VOSSession', 'VideoSegmentor', 'ZeroFlow'
+    'AGAME', 'MAMP', 'MAST', 'RAFT', 'STM', 'AdaptiveBank', 'ColorClassLoss',
+    'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'FlowPropagation',
+    'FrameBank', 'FrameMemory', 'GaussianAppearance', 'GlobalMatching', 'LabelPropagation',
+    'LocalMatching', 'MUNet', 'MemoryManager', 'MotionEstimator', 'MovedWindowMatching',
+    'RawColor', 'RefineDecoder', 'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession',
+    'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
 ]
