@@ -20,7 +20,7 @@ def sharp():
     for layer in model.mixer.layers:
         if isinstance(layer, nn.Conv3d):
             nn.init.kaiming_normal_(layer.weight)
-    nn.init.normal_(model.mixer.layers[-1].weight, std=.5)
+    nn.init.normal_(model.mixer.layers[-1].weight, std=30.)
     return model
 
 
