@@ -3,7 +3,7 @@ from .appearance_models import GaussianAppearance
 from .backbones import RawColor, VOSResNet18
 from .data_preprocessor import VOSDataPreprocessor
 from .decode_heads import RefineDecoder
-from .losses import ColorReconstructionLoss, CrossEntropy
+from .losses import ColorClassLoss, ColorReconstructionLoss, CrossEntropy
 from .matching_heads import GlobalMatching, LocalMatching, MovedWindowMatching
 from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
@@ -13,19 +13,22 @@ from .segmentors import (
     MAMP,
     MAST,
     STM,
+    CorrFlow,
     FlowPropagation,
     LabelPropagation,
     MomentumPropagation,
     MUNet,
+    VideoColorization,
     VideoSegmentor,
     VOSSession,
 )
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'RAFT', 'STM', 'AdaptiveBank', 'ColorReconstructionLoss',
-    'CrossEntropy', 'DISFlow', 'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance',
-    'GlobalMatching', 'LabelPropagation', 'LocalMatching', 'MUNet', 'MemoryManager',
-    'MomentumPropagation', 'MotionEstimator', 'MovedWindowMatching', 'OnlineAdaptation', 'RawColor',
-    'RefineDecoder', 'Refiner', 'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession',
-    'VideoSegmentor', 'ZeroFlow'
+    'AGAME', 'MAMP', 'MAST', 'RAFT', 'STM', 'AdaptiveBank', 'ColorClassLoss',
+    'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'FlowPropagation',
+    'FrameBank', 'FrameMemory', 'GaussianAppearance', 'GlobalMatching', 'LabelPropagation',
+    'LocalMatching', 'MUNet', 'MemoryManager', 'MomentumPropagation', 'MotionEstimator',
+    'MovedWindowMatching', 'OnlineAdaptation', 'RawColor', 'RefineDecoder', 'Refiner',
+    'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession', 'VideoColorization', 'VideoSegmentor',
+    'ZeroFlow'
 ]

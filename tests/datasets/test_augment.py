@@ -106,6 +106,15 @@ def test_brightness_is_a_factor_and_hue_turns():
     assert (hues[1] - hues[0]) % 360 == pytest.approx(turn % 360, abs=3)
 
 
+def test_jitter_of_some_frames():
+    """Of 600 frames with probability 0.1 between 5 and 15 percent; four deviations are 4.9."""
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    transform = PerFrame([dict(type='ColorJitter', brightness=.5, prob=.1)])
+    frames = apply(transform, [image] * 600)['frames']
+    assert .05 < np.mean([not np.array_equal(frame, image) for frame in frames]) < .15
+    assert apply(ColorJitter(.5, prob=0.), [image])['frames'][0] is image
+
+
 def test_gray():
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     out = apply(RandomGray(1.), [image])['frames'][0]

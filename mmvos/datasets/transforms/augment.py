@@ -163,16 +163,21 @@ class ColorJitter(BaseTransform):
         contrast: The same, about the mean grey.
         saturation: The same, about each pixel's grey.
         hue: Largest turn of the colour circle, either way; 0.5 is half of it.
+        prob: Probability.
     """
 
     example = dict(brightness=.5)
 
     def __init__(self, brightness: float = 0.1, *, contrast: float = 0.1, saturation: float = 0.1,
-                 hue: float = 0.02) -> None:
+                 hue: float = 0.02, prob: float = 1.) -> None:
         self.ranges = (brightness, contrast, saturation, hue)
+        self.prob = prob
 
     def transform(self, results: dict) -> dict:
         """Change `frames`."""
+        # a jitter that is always on draws nothing for it: old seeds mean what they meant
+        if self.prob < 1 and results['rng'].random() >= self.prob:
+            return results
         brightness, contrast, saturation, hue = (
             results['rng'].uniform(-1, 1, 4) * self.ranges + (1, 1, 1, 0)).astype(np.float32)
 

@@ -1,6 +1,7 @@
 """Methods: one file each, beside the base."""
 from .agame import AGAME
 from .base import VideoSegmentor, merge_given
+from .corrflow import CorrFlow, drop_rgb
 from .flow_propagation import FlowPropagation
 from .geometry import Geometry
 from .label_propagation import LabelPropagation, drop_channel
@@ -11,11 +12,12 @@ from .munet import MUNet, MUNetAddition, MUNetWithoutUncertainty
 from .session import VOSSession
 from .stm import STM
 from .supervised import SupervisedSegmentor
+from .video_colorization import VideoColorization
 from .whole_video import segment_video
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'STM', 'FlowPropagation', 'Geometry', 'LabelPropagation', 'MUNet',
-    'MUNetAddition', 'MUNetWithoutUncertainty', 'MomentumPropagation', 'ReleasedMAST',
-    'SupervisedSegmentor', 'VOSSession', 'VideoSegmentor', 'drop_channel', 'merge_given',
-    'segment_video'
+    'AGAME', 'MAMP', 'MAST', 'STM', 'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation',
+    'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty', 'MomentumPropagation', 'ReleasedMAST',
+    'SupervisedSegmentor', 'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel',
+    'drop_rgb', 'merge_given', 'segment_video'
 ]

@@ -35,8 +35,7 @@ class LabelPropagation(VideoSegmentor):
         memorize > keys, labels at kernel centres, motion_codes -> bank 'frames'
 
     Args:
-        backbone: Config or module: (B,3,H,W) normalised Lab -> tuple whose last is (B,C,h,w);
-            has an attribute `stride`.
+        backbone: Config or module: what `encoder_input` returns -> tuple whose last is (B,C,h,w).
         matching_head: Config or module of a local matching head for inference.
         memory: Config of a memory manager.
         reconstruction_head: Config or module of a local matching head for training, or None.
@@ -44,6 +43,7 @@ class LabelPropagation(VideoSegmentor):
         upsample: 'half_pixel' (the released code) or 'kernel_centre' (no offset).
         late_objects: What frames remembered before an object was given say of it: 'unknown' (see
             `share_unknown`) or 'background' (the released code).
+        stride: Pixels per feature cell; None: the backbone has an attribute `stride`.
         **kwargs: `geometry`, `data_preprocessor`, `init_cfg`; see `VideoSegmentor`.
     """
 
@@ -58,7 +58,8 @@ class LabelPropagation(VideoSegmentor):
     def __init__(self, backbone: dict | torch.nn.Module, matching_head: dict | torch.nn.Module, *,
                  memory: dict, reconstruction_head: dict | torch.nn.Module | None = None,
                  loss: dict | torch.nn.Module | None = None,
-                 upsample: str = 'half_pixel', late_objects: str = 'unknown', **kwargs) -> None:
+                 upsample: str = 'half_pixel', late_objects: str = 'unknown',
+                 stride: int | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
         if upsample not in UPSAMPLE:
             raise ValueError(f'upsample should be one of {sorted(UPSAMPLE)}, got {upsample!r}')
@@ -66,6 +67,7 @@ class LabelPropagation(VideoSegmentor):
             raise ValueError("late_objects should be 'unknown' or 'background', "
                              f'got {late_objects!r}')
         self.backbone = MODELS.build(backbone)
+        self.stride: int = stride or _stride(self.backbone)
         self.matching_head = MODELS.build(matching_head)
         self.memory = memory
         self.reconstruction_head = reconstruction_head and MODELS.build(reconstruction_head)
@@ -111,10 +113,16 @@ class LabelPropagation(VideoSegmentor):
         Returns:
             (B,Cv,H,W).
         """
-        stride = self.backbone.stride
-        cells = values[..., ::stride, ::stride].transpose(1, 2)[:, None]  # B,K=1,Cv,T,h,w
-        out = self.reconstruction_head(query, torch.stack([*keys], 2), cells)
-        return self.upsample(out.flatten(1, 2), values.shape[-2:])
+        return self.upsample(self.copy(query, keys, self.cells(values)), values.shape[-2:])
+
+    def cells(self, x: Tensor) -> Tensor:
+        """(...,h,w) of (...,H,W): the pixels at the kernel centres."""
+        return x[..., ::self.stride, ::self.stride]
+
+    def copy(self, query: Tensor, keys: Sequence[Tensor], cells: Tensor) -> Tensor:
+        """`reconstruct` among cells: values (B,T,Cv,h,w) -> (B,Cv,h,w)."""
+        values = cells.transpose(1, 2)[:, None]  # B,K=1,Cv,T,h,w
+        return self.reconstruction_head(query, torch.stack([*keys], 2), values)[:, 0]
 
     # ---- inference
 
@@ -149,7 +157,7 @@ class LabelPropagation(VideoSegmentor):
 
         'exists' becomes 0 for objects that are given later: to this frame they are unknown.
         """
-        stride = self.backbone.stride * self.geometry.decimate
+        stride = self.stride * self.geometry.decimate
         channel = hard_labels(probs[..., ::stride, ::stride])
         objects = torch.arange(1, probs.shape[1], device=probs.device)[:, None, None]
         label = (channel == objects).to(probs.dtype)[:, :, None]
@@ -187,6 +195,14 @@ class LabelPropagation(VideoSegmentor):
     def keys(self, frame: Frame) -> Tensor:
         """(B,C,h,w) of the frame as a reference."""
         return self.features(frame)
+
+
+def _stride(backbone: torch.nn.Module) -> int:
+    stride = getattr(backbone, 'stride', None)
+    if stride is None:
+        raise ValueError(f'{type(backbone).__name__} has no attribute `stride`: expected '
+                         'stride=N beside `backbone`, N pixels per cell of its last map')
+    return stride
 
 
 def drop_channel(lab: Tensor) -> tuple[Tensor, Tensor]:
