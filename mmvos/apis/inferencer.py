@@ -119,6 +119,9 @@ class VOSInferencer:
         if masks is None and self.model.needs_mask:
             raise ValueError(f'{type(self.model).__name__} needs the mask of the first frame; '
                              'give masks=first_mask.png')
+        if masks is not None and not self.model.needs_mask:
+            raise ValueError(f'{type(self.model).__name__} finds objects by itself; leave the '
+                             'masks out')
         given = {} if masks is None else read_given(masks, video, mask_palette)
         names, pngs = list(video.frame_names), []
         with ExitStack() as stack:

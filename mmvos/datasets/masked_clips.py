@@ -39,12 +39,14 @@ class MaskedClipDataset(Clips):
 
     example = dict(source=dict(type='SyntheticVOS', num_videos=2, length=12, size=(32, 48)),
                    pipeline=[dict(type='ChooseObjects'), dict(type='PackClip')], max_skip=3)
+    shortest = 2  # clip, in frames
 
     def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], *, length: int = 3,
                  max_skip: int = 5, skip_every: int | None = None, clips_per_video: int = 1,
                  reverse: float = 0.5) -> None:
-        if min(length - 1, max_skip, clips_per_video, skip_every or 1) < 1:
-            raise InputError('expected length >= 2, max_skip, skip_every and clips_per_video >= 1, '
+        if length < self.shortest or min(max_skip, clips_per_video, skip_every or 1) < 1:
+            raise InputError(f'expected length >= {self.shortest}, max_skip, skip_every and '
+                             'clips_per_video >= 1, '
                              f'got {length}, {max_skip}, {skip_every} and {clips_per_video}')
         super().__init__(source, pipeline, length)
         self._leave_out_short()
@@ -100,7 +102,7 @@ class MaskedClipDataset(Clips):
     def __getitem__(self, item: ClipIndex) -> dict:
         rng, number, frames = np.random.default_rng(item.seed), item.video, item.frames
         position = {index: n for n, index in enumerate(self.truths[number].indices)}
-        most = max(1, *np.abs(np.diff([position[index] for index in frames])).tolist())
+        most = max([1, *np.abs(np.diff([position[index] for index in frames])).tolist()])
         for _ in range(ATTEMPTS):
             video = self.videos[number]
             read = {frame: video.read(frame) for frame in set(frames)}
@@ -149,6 +151,7 @@ class StillClipDataset(MaskedClipDataset):
     example = dict(source=dict(type='SyntheticVOS', num_videos=2, length=12, size=(32, 48)),
                    pipeline=[dict(type='PerFrame', transforms=[dict(type='RandomAffine')]),
                              dict(type='ChooseObjects'), dict(type='PackClip')])
+    shortest = 1
 
     def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], *, length: int = 3,
                  clips_per_video: int = 1) -> None:

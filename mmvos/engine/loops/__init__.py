@@ -1,4 +1,5 @@
 """Training loops."""
+from .alternating import AlternatingLoop
 from .effective_batch import EffectiveBatchLoop
 
-__all__ = ['EffectiveBatchLoop']
+__all__ = ['AlternatingLoop', 'EffectiveBatchLoop']

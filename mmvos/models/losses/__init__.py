@@ -2,12 +2,14 @@
 from .color_classes import ColorClassLoss, color_class_loss, color_classes, color_masks
 from .color_reconstruction import ColorReconstructionLoss, color_reconstruction_loss
 from .segmentation import (
+    BalancedBCE,
     CrossEntropy,
     DiceLoss,
     L1Loss,
     LossSum,
     MaskIoULoss,
     SoftIoULoss,
+    balanced_bce,
     cross_entropy,
     dice_loss,
     l1_loss,
@@ -16,8 +18,8 @@ from .segmentation import (
 )
 
 __all__ = [
-    'ColorClassLoss', 'ColorReconstructionLoss', 'CrossEntropy', 'DiceLoss', 'L1Loss',
-    'LossSum', 'MaskIoULoss', 'SoftIoULoss', 'color_class_loss', 'color_classes', 'color_masks',
-    'color_reconstruction_loss', 'cross_entropy', 'dice_loss', 'l1_loss', 'mask_iou_loss',
-    'soft_iou_loss'
+    'BalancedBCE', 'ColorClassLoss', 'ColorReconstructionLoss', 'CrossEntropy', 'DiceLoss',
+    'L1Loss', 'LossSum', 'MaskIoULoss', 'SoftIoULoss', 'balanced_bce', 'color_class_loss',
+    'color_classes', 'color_masks', 'color_reconstruction_loss', 'cross_entropy', 'dice_loss',
+    'l1_loss', 'mask_iou_loss', 'soft_iou_loss'
 ]

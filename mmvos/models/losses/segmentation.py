@@ -17,6 +17,7 @@ from ...registry import MODELS
 EPS = 1e-7  # of areas
 # Far below what `aggregate_logits` gives: a pixel that is surely wrong must keep its gradient.
 LEAST = 1e-30
+WEIGHTING = ('balanced', 'inverse_ratio', 'none')
 
 
 def cross_entropy(pred: Tensor, target: Tensor, top_p: float = 1.) -> Tensor:
@@ -62,6 +63,32 @@ def l1_loss(pred: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference over objects and pixels."""
     check_pair(pred, target)
     return (pred[:, 1:] - target[:, 1:]).abs().mean()
+
+
+def balanced_bce(pred: Tensor, target: Tensor, weighting: str = 'balanced') -> Tensor:
+    """Binary cross entropy of each object, mean over objects and pixels.
+
+    'balanced' weighs pixels of the object by the share of the others and the others by the object's
+    share, in each sample (COSNet); 'inverse_ratio' divides the whole by the object's
+    share of the batch (COSNet as released; a batch without an object counts as one with a single
+    pixel of it); 'none' weighs nothing.
+
+    Args:
+        pred: (B,C,H,W) probabilities.
+        target: (B,C,H,W) one-hot.
+        weighting: One of these.
+    """
+    check_pair(pred, target)
+    pred, target = widened(pred[:, 1:]), target[:, 1:]
+    inside = -pred.clamp_min(LEAST).log() * target
+    outside = -(1 - pred).clamp_min(LEAST).log() * (1 - target)
+    if weighting == 'balanced':
+        share = target.mean((2, 3), keepdim=True)
+        inside, outside = (1 - share) * inside, share * outside
+    loss = (inside + outside).mean()
+    if weighting == 'inverse_ratio':
+        loss = loss / target.mean().clamp_min(1 / target.numel())
+    return loss
 
 
 def check_pair(pred: Tensor, target: Tensor) -> None:
@@ -150,6 +177,23 @@ class L1Loss(nn.Module):
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
         """Scalar loss."""
         return l1_loss(pred, target)
+
+
+@MODELS.register_module()
+class BalancedBCE(nn.Module):
+    """Module of `balanced_bce`."""
+
+    example = dict(weighting='balanced')
+
+    def __init__(self, weighting: str = 'balanced') -> None:
+        super().__init__()
+        if weighting not in WEIGHTING:
+            raise ValueError(f'weighting should be one of {WEIGHTING}, got {weighting!r}')
+        self.weighting = weighting
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss."""
+        return balanced_bce(pred, target, self.weighting)
 
 
 @MODELS.register_module()

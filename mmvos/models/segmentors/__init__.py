@@ -2,6 +2,7 @@
 from .agame import AGAME
 from .base import VideoSegmentor, merge_given
 from .corrflow import CorrFlow, drop_rgb
+from .cosnet import COSNet, COSNetGroup, COSNetPredictions
 from .flow_propagation import FlowPropagation
 from .geometry import Geometry
 from .label_propagation import LabelPropagation, drop_channel
@@ -16,8 +17,9 @@ from .video_colorization import VideoColorization
 from .whole_video import segment_video
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'STM', 'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation',
-    'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty', 'MomentumPropagation', 'ReleasedMAST',
-    'SupervisedSegmentor', 'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel',
-    'drop_rgb', 'merge_given', 'segment_video'
+    'AGAME', 'MAMP', 'MAST', 'STM', 'COSNet', 'COSNetGroup', 'COSNetPredictions', 'CorrFlow',
+    'FlowPropagation', 'Geometry', 'LabelPropagation', 'MUNet', 'MUNetAddition',
+    'MUNetWithoutUncertainty', 'MomentumPropagation', 'ReleasedMAST', 'SupervisedSegmentor',
+    'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given',
+    'segment_video'
 ]

@@ -41,7 +41,8 @@ class VideoSegmentor(BaseModel):
         init_cfg: See mmengine's BaseModule.
     """
 
-    needs_mask = True  # False: segments before any object was given
+    needs_mask = True  # False: finds objects by itself, as many as `num_slots`, and takes no masks
+    num_slots = 1
     map_names: tuple[str, ...] = ()  # of what `maps` can show
     autocast: torch.dtype | None = None  # set by `apis.use_dtype`; None: as the caller has it
 
@@ -71,7 +72,8 @@ class VideoSegmentor(BaseModel):
     def step(self, frame: Frame, state: VideoState) -> Tensor:
         """One frame: segment, take given masks over, memorise.
 
-        Frames before the first object are background and are not memorised.
+        Frames before the first object are background and are not memorised. Without masks
+        (`needs_mask = False`) there are `num_slots` objects from the first frame on.
 
         Returns:
             Probabilities (B,K+1,H,W), K objects known after this frame.
@@ -86,7 +88,10 @@ class VideoSegmentor(BaseModel):
         return torch.autocast(frame.image.device.type, self.autocast)
 
     def _step(self, frame: Frame, state: VideoState) -> Tensor:
-        if state.num_objects or not self.needs_mask:
+        if not self.needs_mask and not state.num_objects:
+            slots = frame.image.new_ones(len(frame.image), self.num_slots, dtype=torch.bool)
+            state.grow(slots)
+        if state.num_objects:
             probs = self.segment(frame, state).softmax(1)
         else:
             batch, _, height, width = frame.image.shape
@@ -156,7 +161,8 @@ class VideoSegmentor(BaseModel):
         """
         for video, sample in zip(inputs, data_samples, strict=True):
             pngs = []
-            frames = segment_video(self, video, sample.given.get, report=self.report)
+            given = sample.given.get if self.needs_mask else _nothing
+            frames = segment_video(self, video, given, report=self.report)
             for index, (_, labels, _) in enumerate(frames):
                 pngs.append(encode_mask(labels))
                 for listener in self.listeners:
@@ -202,6 +208,10 @@ def merge_given(probs: Tensor, masks: Tensor, given: Tensor) -> Tensor:
     cover = masks.sum(1, keepdim=True)
     merged = torch.cat([torch.zeros_like(cover), masks / cover.clamp_min(1)], 1)
     return torch.where(cover > 0, merged, rest)
+
+
+def _nothing(index: int) -> None:
+    """No mask is given."""
 
 
 def _background_like(probs: Tensor) -> Tensor:

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,6 +25,8 @@ class Geometry:
             again and again where a side is shorter than its padding. Masks are not mirrored.
         short_side: Frames whose shorter side is longer are first shrunk to it, for a model that
             was trained on small frames; masks come back at native size.
+        size: (H, W) to which every frame is stretched, for a model that knows no other size;
+            masks come back at native size.
     """
 
     divisor: int = 1
@@ -31,6 +35,7 @@ class Geometry:
     sides: str = 'end'
     mode: str = 'constant'
     short_side: int | None = None
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.sides not in ('end', 'both'):
@@ -38,9 +43,23 @@ class Geometry:
         if self.short_side is not None and self.short_side < 1:
             raise ValueError('short_side of geometry should be 1 or more pixels, or None, got '
                              f'{self.short_side}')
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1
+                                      or self.short_side is not None):
+            raise ValueError('size of geometry should be (H, W) in pixels, without short_side, or '
+                             f'None, got {self.size} beside short_side={self.short_side}')
         if self.mode not in ('constant', 'reflect'):
             raise ValueError("mode of geometry should be 'constant' or 'reflect', got "
                              f'{self.mode!r}')
+
+    def to_network(self, image: np.ndarray, size: tuple[int, int],
+                   device: torch.device) -> Tensor:
+        """(1,3,H',W') in [0,1], padded, of (H,W,3) RGB uint8 that is brought to `size` before."""
+        if image.shape[:2] != tuple(size):
+            shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+            image = cv2.resize(image, size[::-1],
+                               interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        tensor = torch.from_numpy(np.ascontiguousarray(image)).to(device)
+        return self.pad_image(tensor.permute(2, 0, 1)[None].float() / 255)
 
     def pad(self, x: Tensor, value: float = 0.) -> Tensor:
         """Pad (..., H, W) to multiples of the divisor."""

@@ -58,7 +58,8 @@ class VOSSession:
         self.size = min((side for side in limits if side is not None), default=None)
         self.state = segmentor.init_state(video)
         self.index = 0
-        self.ids: list[int] = []  # object id of each channel, in order of introduction
+        # object id of each channel, in order of introduction
+        self.ids = [] if segmentor.needs_mask else [*range(1, segmentor.num_slots + 1)]
         self.native: tuple[int, int] | None = None
 
     @torch.no_grad()
@@ -78,6 +79,8 @@ class VOSSession:
                 the objects given here are known then, and `remove` makes room.
         """
         self._check_image(image)
+        if masks is not None and not self.segmentor.needs_mask:
+            raise self._finds_by_itself('leave the masks out')
         given = {} if masks is None else self._split(masks)
         self.ids += [key for key in given if key not in self.ids]
         frame = self._frame(image, given)
@@ -94,6 +97,8 @@ class VOSSession:
         Raises:
             ValueError: There is no such object.
         """
+        if not self.segmentor.needs_mask:
+            raise self._finds_by_itself('leave their pixels out of its labels')
         gone = set(ids)
         if unknown := sorted(gone - set(self.ids)):
             raise ValueError(f'there is no object {unknown[0]} to remove; there are {self.ids}')
@@ -146,6 +151,11 @@ class VOSSession:
         self.state, self.index, self.ids, self.native, self.size = state, index, ids, native, size
         self.maps = {}
 
+    def _finds_by_itself(self, instead: str) -> ValueError:
+        return ValueError(f'{type(self.segmentor).__name__} finds objects by itself and nobody '
+                          f'gives or removes them; {instead}, or use a model that follows given '
+                          'masks: mamp_r18')
+
     def _model(self) -> dict[str, Any]:
         """Return what two models have in common that may exchange sessions, but for weights."""
         model = self.segmentor
@@ -177,6 +187,8 @@ class VOSSession:
         return {int(key): np.asarray(mask, bool) for key, mask in masks.items()}
 
     def _working_size(self) -> tuple[int, int]:
+        if self.segmentor.geometry.size is not None:
+            return self.segmentor.geometry.size
         height, width = self.native
         if self.size is None or min(height, width) <= self.size:
             return height, width
@@ -185,14 +197,12 @@ class VOSSession:
 
     def _frame(self, image: np.ndarray, given: dict[int, np.ndarray]) -> Frame:
         height, width = self._working_size()
+        geometry, device = self.segmentor.geometry, self._device()
+        tensor = geometry.to_network(image, (height, width), device)
         if (height, width) != self.native:
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
             given = {key: cv2.resize(mask.astype(np.uint8), (width, height),
                                      interpolation=cv2.INTER_NEAREST_EXACT)
                      for key, mask in given.items()}
-        geometry, device = self.segmentor.geometry, self._device()
-        tensor = torch.from_numpy(np.ascontiguousarray(image)).to(device)
-        tensor = geometry.pad_image(tensor.permute(2, 0, 1)[None].float() / 255)
         if not given:
             return Frame(self.index, tensor)
         empty = np.zeros((height, width), np.uint8)
