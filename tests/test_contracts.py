@@ -4,7 +4,8 @@ import pytest
 from mmvos.testing import contract_cases, registered
 
 # what these need cannot stand in a class attribute: files, an optimizer, a dataset
-WITHOUT_EXAMPLE = {'BF16OptimWrapper', 'ClipSampler', 'DAVIS', 'EffectiveBatchLoop',
+WITHOUT_EXAMPLE = {'AlternatingLoop', 'BF16OptimWrapper', 'ClipSampler', 'DAVIS',
+                   'EffectiveBatchLoop',
                    'SampleMultiStepLR', 'StillImages', 'VideoFolder',
                    'YouTubeVOS'}
 CLASSES = registered()

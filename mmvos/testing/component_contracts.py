@@ -82,6 +82,24 @@ def check_global_matching(cls: type) -> None:
         _assert_gradients(out, model, query, keys, values)
 
 
+def check_co_attention(cls: type) -> None:
+    """Summaries (B,T,C,h,w) of references, each alone what it is beside others; gradients."""
+    model = build(cls)
+    target = _random(2, model.channels, 3, 5)
+    references = _random(2, model.channels, 3, 3, 5, seed=1)
+    out = model(target, references)
+    assert out.shape == (2, 3, model.channels, 3, 5), tuple(out.shape)
+    turned = model(target, references.flip(2))
+    assert torch.allclose(turned, out.flip(1), atol=1e-5), 'references are not apart'
+    alone = model(target[:1], references[:1])
+    assert torch.allclose(alone, out[:1], atol=1e-5), 'batch entries are not apart'
+    first, second = model.both(target, references[:, :, 0])
+    assert torch.allclose(first, out[:, 0], atol=1e-5), 'training has other summaries'
+    assert second.shape == target.shape, tuple(second.shape)
+    assert model.penalty().shape == (), 'the penalty is no scalar'
+    _assert_gradients(out, model, target, references)
+
+
 def check_decode_head(cls: type) -> None:
     """(B,K,2,H,W) for one and three objects, odd maps; objects apart, gradients for all."""
     model, example = build(cls), cls.example

@@ -24,6 +24,7 @@ from ..models import FrameMemory, MemoryManager, MotionEstimator, Refiner, Video
 from .component_contracts import (
     check_appearance,
     check_backbone,
+    check_co_attention,
     check_decode_head,
     check_frame_memory,
     check_global_matching,
@@ -42,7 +43,7 @@ from .data_contracts import (
     check_transform,
     check_video_dataset,
 )
-from .segmentor_contracts import SEGMENTOR
+from .segmentor_contracts import SEGMENTOR, ZERO_SHOT
 
 Check = Callable[[type], None]
 
@@ -64,6 +65,7 @@ BY_FORWARD: dict[tuple[str, ...], tuple[Check, ...]] = {
     ('x',): (check_backbone,),
     ('query', 'keys', 'values', 'offset'): (check_local_matching,),
     ('query', 'keys', 'values', 'valid'): (check_global_matching,),
+    ('target', 'references'): (check_co_attention,),
     ('pred', 'target'): (check_loss_module,),
     ('readout', 'value', 'skips'): (check_decode_head,),
     ('features', 'mean', 'var'): (check_appearance,),
@@ -92,6 +94,8 @@ def role_contracts(cls: type) -> tuple[Check, ...]:
     Raises:
         TypeError: The class plays none that is known.
     """
+    if issubclass(cls, VideoSegmentor) and not cls.needs_mask:
+        return ZERO_SHOT
     for base, checks in BY_BASE.items():
         if issubclass(cls, base):
             return checks

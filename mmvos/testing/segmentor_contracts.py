@@ -116,7 +116,7 @@ def check_removed_object(cls: type) -> None:
         assert torch.equal(tensor, before[name][:, [0, 2]]), f'{name}: another object was removed'
     for index in range(3, 6):
         found = set(np.unique(session.step(video.read(index))).tolist())
-        assert found <= {0, 1, 3} or not model.needs_mask, f'frame {index}: ids {found}'
+        assert found <= {0, 1, 3}, f'frame {index}: ids {found}'
 
 
 def check_interleaved(cls: type) -> None:
@@ -144,7 +144,7 @@ def check_session(cls: type) -> None:
         assert labels.dtype == np.uint8, f'{labels.dtype} instead of uint8'
         known = {0, *(k for k, start in enumerate(video.starts, 1) if start <= index)}
         found = set(np.unique(labels).tolist())
-        assert found <= known or not model.needs_mask, f'frame {index}: ids {found - known}'
+        assert found <= known, f'frame {index}: ids {found - known}'
         if index in video.starts:
             given = video.given.read(index)
             assert (labels[given > 0] == given[given > 0]).all(), 'given pixels changed'
@@ -206,7 +206,7 @@ def check_grow_and_drop(cls: type) -> None:
         _assert_objects(state, 2 if gone == (0,) else 0)
         (probs,), _ = _run(model, [frames[3]], copy.deepcopy(state))
         assert torch.isfinite(probs).all(), 'not finite after dropping'
-        assert probs.shape[1] == state.num_objects + 1 or not model.needs_mask, tuple(probs.shape)
+        assert probs.shape[1] == state.num_objects + 1, tuple(probs.shape)
     again = Frame(4, frames[0].image, frames[0].masks, frames[0].given)
     _run(model, [again, Frame(5, frames[3].image)], state)
     _assert_objects(state, 1)
@@ -232,3 +232,88 @@ def _item(video: FakeVideo, index: int) -> tuple[np.ndarray, np.ndarray | None]:
 SEGMENTOR = (check_loss, check_step, check_segment_reads_only, check_state_is_whole,
              check_saved_session, check_removed_object, check_interleaved, check_session,
              check_maps, check_one_frame, check_batch, check_grow_and_drop)
+
+
+# ---- methods that find objects by themselves (needs_mask = False)
+
+
+def check_zero_shot_loss(cls: type) -> None:
+    """Every trainable parameter gets a finite gradient from pairs of frames and single ones."""
+    model = build(cls).train()
+    videos = [FakeVideo(2, (32, 48), seed=seed) for seed in range(2)]
+    clips = torch.stack([frame.image for frame in fake_frames(videos)], 1)
+    samples = [VOSDataSample(metainfo=dict(video_name=video.name)) for video in videos]
+    torch.manual_seed(0)
+    for length in (2, 1):
+        for video, sample in zip(videos, samples, strict=True):
+            sample.gt_masks = torch.from_numpy(np.stack([video.labels(t) for t in range(length)]))
+        total, _ = model.parse_losses(model(clips[:, :length], samples, mode='loss'))
+        assert torch.isfinite(total), f'the loss of clips of {length} is {total}'
+        total.backward()
+    bad = [name for name, p in model.named_parameters() if p.requires_grad
+           and (p.grad is None or not torch.isfinite(p.grad).all())]
+    assert not bad, f'no finite gradient for {", ".join(bad)}'
+
+
+def check_found_objects(cls: type) -> None:
+    """Native size, at most `num_slots` ids, the same in a copy; masks and removal are refused."""
+    model, video = build(cls), FakeVideo(5, (41, 35))
+    session, other = model.session(), build(cls).session()
+    slots = set(range(model.num_slots + 1))
+    for index in range(5):
+        labels = session.step(video.read(index))
+        assert labels.shape == video.size, f'{labels.shape} instead of {video.size}'
+        assert labels.dtype == np.uint8, f'{labels.dtype} instead of uint8'
+        assert set(np.unique(labels).tolist()) <= slots, 'ids beyond num_slots'
+        if index < 2:
+            other.step(video.read(index))
+        if index == 1:
+            with TemporaryDirectory() as folder:
+                session.save(f'{folder}/session.safetensors')
+                other.load(f'{folder}/session.safetensors')
+        if index > 1:
+            assert np.array_equal(other.step(video.read(index)), labels), 'differs after loading'
+    for refused in (lambda: session.step(video.read(0), video.labels(0)),
+                    lambda: session.remove([1])):
+        message = ''
+        try:
+            refused()
+        except ValueError as error:
+            message = str(error)
+        assert 'by itself' in message, f'masks or removal are not refused: {message}'
+
+
+def check_whole_videos(cls: type) -> None:
+    """Videos of one frame and of several; each the same beside another one, with or without it."""
+    model = build(cls)
+    videos = [FakeVideo(1), FakeVideo(4, seed=1), FakeVideo(4, (41, 35), seed=2)]
+
+    def found(*chosen: FakeVideo) -> list[list[bytes]]:
+        samples = [VOSDataSample(metainfo=dict(video_name=video.name, given=video.given,
+                                               frame_names=video.frame_names, truth=None))
+                   for video in chosen]
+        return [sample.pred_masks for sample in model(list(chosen), samples, mode='predict')]
+    together = found(*videos)
+    assert [len(pngs) for pngs in together] == [1, 4, 4], 'not one PNG for each frame'
+    assert together == [found(video)[0] for video in videos], 'videos are not apart'
+
+
+def check_zero_shot_state(cls: type) -> None:
+    """`segment` reads only; the state does not grow with the video."""
+    model = build(cls)
+    frames = [Frame(frame.index, frame.image) for frame in _frames(model, FakeVideo(12))]
+    held = []
+    state = model.init_state(None)
+    for frame in frames:
+        _run(model, [frame], state)
+        held.append(state.nbytes())
+    before = pickle.dumps(state)
+    later = Frame(12, frames[0].image)
+    with torch.no_grad():
+        model.segment(later, state)
+    assert pickle.dumps(state) == before, 'segment wrote the state'
+    assert held[-1] == held[-4], f'the state grows: {held} bytes'
+    assert state.num_objects == model.num_slots, f'{state.num_objects} objects'
+
+
+ZERO_SHOT = (check_zero_shot_loss, check_found_objects, check_whole_videos, check_zero_shot_state)

@@ -19,8 +19,8 @@ BN = dict(type='BN')
 class DeepLabFeatures(BaseModule):
     """Backbone, atrous spatial pyramid pooling, one 3x3 convolution with PReLU.
 
-    Chen et al., "Rethinking atrous convolution for semantic image segmentation", 2017, in the widths
-    of COSNet's released code (branches of 512 channels, 256 at the end).
+    Chen et al., "Rethinking atrous convolution for semantic image segmentation", 2017, in the
+    widths of COSNet's released code (branches of 512 channels, 256 at the end).
 
     Args:
         backbone: Config or module: (B,3,H,W) -> tuple whose last is (B,Cin,h,w), at 1/8.

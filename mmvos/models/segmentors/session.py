@@ -160,7 +160,8 @@ class VOSSession:
         """Return what two models have in common that may exchange sessions, but for weights."""
         model = self.segmentor
         shapes = sorted((name, list(p.shape)) for name, p in model.named_parameters())
-        return dict(format=FORMAT, method=type(model).__name__, geometry=asdict(model.geometry),
+        geometry = json.loads(json.dumps(asdict(model.geometry)))  # as it is when it was loaded
+        return dict(format=FORMAT, method=type(model).__name__, geometry=geometry,
                     dtype='fp32' if model.autocast is None else str(model.autocast),
                     parameters=sha256(json.dumps(shapes).encode()).hexdigest()[:16])
 
