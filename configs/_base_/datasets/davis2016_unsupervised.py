@@ -1,0 +1,9 @@
+# DAVIS-2016, no mask is given; https://davischallenge.org: trainval 480p, unpacked so that data_root
+# holds JPEGImages/480p, Annotations/480p and ImageSets
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(type='DAVIS', data_root='data/DAVIS', year='2016', split='val'))
+test_evaluator = dict(type='VOSMetric', protocol='davis2016-unsupervised')
+test_cfg = dict()
