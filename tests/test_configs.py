@@ -29,6 +29,7 @@ SLOTS = {
     ('test_evaluator',): 'METRICS',
 }
 LATER = {'dataset', 'dataloader', 'runner', 'params', 'optimizer'}  # the runner passes these
+BESIDE = {'OPTIM_WRAPPERS': {'paramwise_cfg', 'constructor'}}  # MMEngine reads these itself
 KNOWN_KEYS = {'model', 'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
               'test_dataloader', 'test_evaluator', 'test_cfg', 'default_scope', 'default_hooks',
               'custom_hooks', 'env_cfg', 'log_processor', 'log_level', 'randomness', 'load_from',
@@ -59,7 +60,7 @@ def assert_accepts(name, part):
     parameters = inspect.signature(cls).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
-    given = set(part) - {'type'}
+    given = set(part) - {'type'} - BESIDE.get(name, set())
     assert given <= {p.name for p in parameters}, f"{part['type']} does not take {given}"
     needed = {p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL}
     assert needed - LATER <= given, f"{part['type']} needs {needed - given}"

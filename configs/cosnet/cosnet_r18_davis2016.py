@@ -1,5 +1,5 @@
-# A small COSNet from scratch on DAVIS-2016's training split, with rendered images as static ones. All
-# parts learn from both phases at one rate: there are no ImageNet weights to keep.
+# A small COSNet from scratch on DAVIS-2016's training split, with rendered images as static ones.
+# All parts learn from both phases at one rate: there are no ImageNet weights to keep.
 _base_ = ['../_base_/datasets/davis2016_unsupervised.py', '../_base_/default_runtime.py']
 
 model = dict(
