@@ -62,7 +62,8 @@ class ClipDataset(Clips):
     """Clips of `length` frames with a gap between them; indexed by `ClipIndex`.
 
     Every epoch draws a gap for each video, lists its frames with that gap and cuts the list into
-    groups of `length` that do not overlap (MAST and MAMP as released).
+    groups of `length` that do not overlap (MAST and MAMP as released). A video too short for a gap
+    draws among the others; one too short for all is left out.
 
     Args:
         source: See `Clips`.
@@ -84,6 +85,9 @@ class ClipDataset(Clips):
         super().__init__(source, pipeline, length)
         self.gaps = tuple(gaps)
         self.gap_probs = tuple(gap_probs)
+        if not len(self):
+            raise ValueError(f'no video has {length} frames at a gap of {min(self.gaps)}; use '
+                             'longer videos, shorter clips or smaller gaps')
 
     def __len__(self) -> int:
         """Clips of an epoch at the smallest gap."""
@@ -94,13 +98,13 @@ class ClipDataset(Clips):
         """All (video, frames) of epoch `number`, shuffled."""
         clips = []
         for index, video in enumerate(self.videos):
-            gap = int(rng.choice(self.gaps, p=self.gap_probs))
-            frames = range(0, len(video), gap)
+            fits = np.array([len(range(0, len(video), gap)) >= self.length for gap in self.gaps])
+            probs = self.gap_probs * fits
+            if not probs.any():
+                continue
+            frames = range(0, len(video), int(rng.choice(self.gaps, p=probs / probs.sum())))
             clips += [(index, tuple(frames[i:i + self.length]))
                       for i in range(0, len(frames) - self.length + 1, self.length)]
-        if not clips:
-            raise ValueError(f'no video has {self.length} frames at a gap of {self.gaps}; '
-                             'use longer videos or smaller gaps')
         return [clips[i] for i in rng.permutation(len(clips))]
 
 

@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 
 from mmvos.apis import setup
-from mmvos.datasets import AnimatedImageDataset, ClipIndex, MemoryClipDataset, SyntheticVOS
+from mmvos.datasets import (
+    AnimatedImageDataset,
+    ClipDataset,
+    ClipIndex,
+    MemoryClipDataset,
+    SyntheticVOS,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +45,15 @@ def test_an_animated_image_moves_by_itself():
     clip = AnimatedImageDataset(source(), moved, length=3)[ClipIndex(0, (0, 0, 0), (0,))]['inputs']
     differ = [(clip[a] != clip[b]).float().mean().item() for a, b in ((0, 1), (1, 2), (0, 2))]
     assert min(differ) > .2
+
+
+def test_short_videos_draw_among_the_gaps_that_fit():
+    """13 frames hold 3 of them at gaps of 2 and 5, not of 8."""
+    data = ClipDataset(source(), [dict(type='PackClip')], length=3, gaps=(2, 5, 8),
+                       gap_probs=(.4, .4, .2))
+    rng = np.random.default_rng(0)
+    gaps = [frames[1] - frames[0] for _ in range(300) for frames in dict(data.epoch(rng)).values()]
+    assert set(gaps) == {2, 5}
+    assert np.mean(np.array(gaps) == 2) == pytest.approx(.5, abs=.06)
+    with pytest.raises(ValueError, match='no video has 8 frames at a gap of 2'):
+        ClipDataset(source(), [dict(type='PackClip')], length=8)

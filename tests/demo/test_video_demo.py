@@ -68,17 +68,14 @@ def test_as_a_command(data):
     assert failed.stderr.startswith('error: size')
 
 
-def test_adaptation_refines_the_masks(demo):
-    """A network that had no time to learn: its masks are others, the given one stays."""
-    status, out, error = demo('frames', 'mask.png', '--out', 'out', '--adapt', '1e-9')
+def test_adaptation_without_time_keeps_the_masks(demo):
+    """What it does with time is tested with the refiner."""
+    with pytest.warns(UserWarning, match='not adapted: only 0 of 200 iterations'):
+        status, _, error = demo('frames', 'mask.png', '--out', 'out', '--adapt', '1e-9')
     assert (status, error) == (0, '')
-    assert 'adapt' not in out.splitlines()[-1]
-    masks = []
-    for name in VIDEO.frame_names:
+    for name in VIDEO.frame_names:  # the model copies the first mask
         with Image.open(f'out/masks/{name}.png') as mask:
-            masks.append(np.array(mask))
-    np.testing.assert_array_equal(masks[0], VIDEO.labels(0))
-    assert (masks[1] != VIDEO.labels(0)).any()  # the model alone copies the first mask
+            np.testing.assert_array_equal(np.array(mask), VIDEO.labels(0))
     status, _, error = demo('frames', 'mask.png', '--out', 'out', '--adapt', '0')
     assert status == 2
     assert 'time_budget should be seconds above 0' in error

@@ -57,7 +57,7 @@ def test_masks_are_bitwise_the_same_on_every_run(weights, tmp_path, monkeypatch)
 def test_a_refiner_by_options(weights, tmp_path, monkeypatch, capfd):
     """It is reported while it trains, and what it says is written."""
     refiner = ['model.refiner.type=OnlineAdaptation', 'model.refiner.iterations=2',
-               'model.refiner.size=32', 'model.refiner.base_channels=4']
+               'model.refiner.size=48', 'model.refiner.base_channels=4']
     reports, on_report = [], FrameProgressHook.on_report
     monkeypatch.setattr(FrameProgressHook, 'on_report',
                         lambda hook, *step: (reports.append(step), on_report(hook, *step)))

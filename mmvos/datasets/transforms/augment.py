@@ -97,8 +97,9 @@ class RandomHomography(BaseTransform):
     example = dict(prob=1.)
 
     def __init__(self, prob: float = 1., *, shift: float = 0.1) -> None:
-        if not 0 <= shift < 0.25:
-            raise ValueError(f'shift of RandomHomography should be 0 <= shift < 0.25, got {shift}')
+        if not (0 <= prob <= 1 and 0 <= shift < 0.25):
+            raise ValueError('RandomHomography: expected 0 <= prob <= 1 and 0 <= shift < 0.25, got '
+                             f'{prob} and {shift}')
         self.prob = prob
         self.shift = shift
 
@@ -170,6 +171,8 @@ class ColorJitter(BaseTransform):
 
     def __init__(self, brightness: float = 0.1, *, contrast: float = 0.1, saturation: float = 0.1,
                  hue: float = 0.02, prob: float = 1.) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f'ColorJitter: expected 0 <= prob <= 1, got {prob}')
         self.ranges = (brightness, contrast, saturation, hue)
         self.prob = prob
 

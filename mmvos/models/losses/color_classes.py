@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...ops import rgb_to_lab
-from ...ops.backends import widened
+from ...ops.backends import widened, without_autocast
 from ...registry import MODELS
 
 CENTROIDS = (  # (a, b) of CIE Lab
@@ -27,10 +27,11 @@ def color_classes(image: Tensor) -> Tensor:
     Returns:
         (...,H,W) int64, 0 to 15.
     """
-    ab = rgb_to_lab(image.flatten(0, -4))[:, 1:] * 127
-    centroids = ab.new_tensor(CENTROIDS)
-    # |ab - c|^2 without |ab|^2, which is the same for all c
-    distance = centroids.square().sum(1) - 2 * ab.movedim(1, -1) @ centroids.T
+    with without_autocast(image):  # the nearest of two that are nearly as near
+        ab = rgb_to_lab(image.flatten(0, -4))[:, 1:] * 127
+        centroids = ab.new_tensor(CENTROIDS)
+        # |ab - c|^2 without |ab|^2, which is the same for all c
+        distance = centroids.square().sum(1) - 2 * ab.movedim(1, -1) @ centroids.T
     return distance.argmin(-1).unflatten(0, image.shape[:-3])
 
 

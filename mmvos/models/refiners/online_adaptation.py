@@ -12,16 +12,17 @@ size before the best is taken.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ...ops import hard_labels, normalize_imagenet
@@ -32,6 +33,7 @@ from ..losses import cross_entropy, dice_loss
 from .base import Refiner, Report, no_report
 
 MOST_FRAMES = 256  # kept in memory to train on; of a longer video as many, evenly spaced
+LEAST_ITERATIONS = 100  # below, a network says less than the masks that it was taught with
 AUGMENT = (dict(type='RandomFlipClip'), dict(type='RandomGray', prob=0.1),
            dict(type='ColorJitter', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05))
 
@@ -43,11 +45,13 @@ class Example:
     Args:
         image: (S,S,3) RGB uint8.
         channels: (S,S) uint8, the channel of each pixel's object; 0 is background.
+        known: (C,) bool, False for objects that were given later: here they may be anywhere.
         weight: Of its loss.
     """
 
     image: np.ndarray
     channels: np.ndarray
+    known: np.ndarray
     weight: float
 
 
@@ -56,12 +60,14 @@ class OnlineAdaptation(Refiner):
     """Trains a U-Net from scratch on the masks of one video and takes what it says instead.
 
     Frame 0 and other frames keep what was given there. A video without objects, or with one frame,
-    stays as it is. Results follow from the seed, unless `time_budget` ended the training.
+    stays as it is. An object is neither taught nor found on frames before it was given. On a CPU
+    results follow from the seed, unless `time_budget` ended the training.
 
     Args:
         iterations: Of the training.
-        time_budget: Seconds of training after which it ends early; None: no limit.
-        size: Frames are stretched to so many pixels squared.
+        time_budget: Seconds of training after which it ends early; None: no limit. Masks stay as
+            they are, with a warning, where fewer than 100 iterations fit into it.
+        size: Frames are stretched to so many pixels squared, 33 or more.
         batch_size: Frames of an iteration.
         lr: Of Adam.
         base_channels: Width of the network; 64 is ResNet-18's.
@@ -72,15 +78,15 @@ class OnlineAdaptation(Refiner):
         ValueError: A number is too small.
     """
 
-    example = dict(iterations=2, size=32, batch_size=2, base_channels=4)
+    example = dict(iterations=2, size=48, batch_size=2, base_channels=4)
 
     def __init__(self, iterations: int = 200, time_budget: float | None = None, *,
                  size: int = 480, batch_size: int = 4, lr: float = 2e-4, base_channels: int = 64,
                  seed: int = 0, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        if min(iterations, batch_size, base_channels) < 1 or size < 32:
+        if min(iterations, batch_size, base_channels) < 1 or size < 33:
             raise ValueError('OnlineAdaptation: expected iterations, batch_size and base_channels '
-                             f'of 1 or more and size of 32 or more, got {iterations}, '
+                             f'of 1 or more and size of 33 or more, got {iterations}, '
                              f'{batch_size}, {base_channels} and {size}')
         if time_budget is not None and not time_budget > 0:
             raise ValueError('OnlineAdaptation: time_budget should be seconds above 0, or None, '
@@ -98,41 +104,57 @@ class OnlineAdaptation(Refiner):
                 device: torch.device, autocast: torch.dtype | None = None,
                 report: Report = no_report) -> Iterator[np.ndarray]:
         """See `Refiner.forward`."""
-        ids = np.unique(np.concatenate([[0], *(np.unique(labels) for labels in masks)]))
+        start = first_frames(masks, given)
+        ids = np.array([0, *sorted(start)])
         if len(ids) == 1 or len(video) == 1:
             yield from masks
             return
-        examples = self.examples(video, masks, given, ids)
-        with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            net = self.adapted(examples, len(ids), device, report)
+        begins = np.array([0, *(start[key] for key in sorted(start))])
+        precision = partial(torch.autocast, device.type, autocast, enabled=autocast is not None)
+        with precision():
+            net = self.adapted(self.examples(video, masks, given, ids, begins), len(ids), device,
+                               report)
+        if net is None:
+            yield from masks
+            return
         with closing(video.frames()) as frames:
-            for image in frames:
-                with torch.autocast(device.type, autocast, enabled=autocast is not None):
-                    yield ids.astype(np.uint8)[self.predicted(net, image, device)]
+            for t, image in enumerate(frames):
+                with precision():
+                    channels = self.predicted(net, image, begins <= t, device)
+                yield ids.astype(np.uint8)[channels]
 
     def examples(self, video: VideoSource, masks: LabelMaps, given: Collection[int],
-                 ids: np.ndarray) -> list[Example]:
-        """Frames to train on, stretched; early ones weigh more."""
+                 ids: np.ndarray, begins: np.ndarray) -> list[Example]:
+        """Frames to train on, stretched; early ones weigh more.
+
+        Args:
+            video: T frames.
+            masks: T maps of ids.
+            given: See `Refiner.forward`.
+            ids: (C,), 0 and the objects.
+            begins: (C,) first frame of each.
+        """
         last, channel = len(video) - 1, np.zeros(256, np.uint8)
         channel[ids] = np.arange(len(ids))
         chosen = set(np.linspace(0, last, min(MOST_FRAMES, len(video))).round().astype(int))
-        chosen |= set(list(given)[:MOST_FRAMES])
+        chosen |= set(sorted(given)[:MOST_FRAMES])
         side, found = (self.size, self.size), []
         with closing(video.frames()) as frames:
             for t, image in enumerate(frames):
-                if t in chosen:
+                known = begins <= t
+                if t in chosen and known[1:].any():
                     labels = cv2.resize(masks[t], side, interpolation=cv2.INTER_NEAREST_EXACT)
                     weight = 2. if t in given else 1 - t / (2 * last)
-                    found.append(Example(cv2.resize(image, side, interpolation=cv2.INTER_LINEAR),
-                                         channel[labels], weight))
+                    small = cv2.resize(image, side, interpolation=cv2.INTER_LINEAR)
+                    found.append(Example(small, channel[labels], known, weight))
         return found
 
     @torch.enable_grad()
     def adapted(self, examples: Sequence[Example], channels: int, device: torch.device,
-                report: Report) -> nn.Module:
-        """A network trained on these frames, in eval mode."""
+                report: Report) -> nn.Module | None:
+        """A network trained on these frames, in eval mode; None if there was no time for it."""
         with torch.random.fork_rng(devices=[]):  # who calls keeps his random numbers
-            torch.manual_seed(self.seed)
+            torch.default_generator.manual_seed(self.seed)
             net = AppearanceNet(channels, self.base_channels)
         net.to(device, memory_format=torch.channels_last).train()
         optimizer = torch.optim.Adam(net.parameters(), self.lr)
@@ -140,8 +162,12 @@ class OnlineAdaptation(Refiner):
         rng, began = np.random.default_rng(self.seed), time.monotonic()
         for done in range(self.iterations):
             if self.time_budget is not None and time.monotonic() - began > self.time_budget:
-                print_log(f'OnlineAdaptation: {self.time_budget} s are over after {done} of '
-                          f'{self.iterations} iterations', 'current')
+                if done < min(LEAST_ITERATIONS, self.iterations):
+                    warnings.warn(f'masks are not adapted: only {done} of {self.iterations} '
+                                  f'iterations fit into {self.time_budget:g} s, fewer than '
+                                  f'{LEAST_ITERATIONS} make masks worse; give more time, or a GPU',
+                                  stacklevel=2)
+                    return None
                 break
             optimizer.zero_grad()
             self.loss(net, examples, rng, device).backward()
@@ -159,8 +185,13 @@ class OnlineAdaptation(Refiner):
         channels = torch.from_numpy(np.stack([mask for _, mask in changed])).to(device)
         probs = widened(net(images)).softmax(1)
         target = F.one_hot(channels.long(), probs.shape[1]).movedim(-1, 1).to(probs.dtype)
-        losses = [example.weight * (cross_entropy(p[None], y[None]) + dice_loss(p[None], y[None]))
-                  for example, p, y in zip(chosen, probs, target, strict=True)]
+        losses = []
+        for example, p, y in zip(chosen, probs, target, strict=True):
+            known = torch.from_numpy(example.known).to(device)
+            # what is not known yet is part of what is called background here
+            background = p[:1] + p[~known].sum(0, keepdim=True)
+            pair = torch.cat([background, p[known][1:]])[None], y[known][None]
+            losses.append(example.weight * (cross_entropy(*pair) + dice_loss(*pair)))
         return torch.stack(losses).mean()
 
     def augmented(self, example: Example, rng: np.random.Generator
@@ -172,12 +203,24 @@ class OnlineAdaptation(Refiner):
         return np.ascontiguousarray(results['frames'][0]), results['masks'][0]
 
     @torch.no_grad()
-    def predicted(self, net: nn.Module, image: np.ndarray, device: torch.device) -> np.ndarray:
-        """(H,W) channels of an image."""
+    def predicted(self, net: nn.Module, image: np.ndarray, known: np.ndarray,
+                  device: torch.device) -> np.ndarray:
+        """(H,W) channels of an image, of those that are `known` (C,) only."""
         small = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
         logits = F.interpolate(widened(net(_to_tensor(small, device)[None])), image.shape[:2],
                                mode='bilinear', align_corners=False)
+        logits[:, torch.from_numpy(~known).to(device)] = -torch.inf
         return hard_labels(logits)[0, 0].cpu().numpy()
+
+
+def first_frames(masks: LabelMaps, given: Collection[int]) -> dict[int, int]:
+    """{id: first frame that shows it}; frame 0 for all that were found without any given mask."""
+    found: dict[int, int] = {}
+    for t, labels in enumerate(masks):
+        for key in np.unique(labels).tolist():
+            found.setdefault(key, t if given else 0)
+    found.pop(0, None)
+    return found
 
 
 class AppearanceNet(nn.Module):

@@ -82,6 +82,7 @@ class CorrFlow(LabelPropagation):
         Returns:
             'loss_forward' and 'loss_cycle', scalars; the second is weighted.
         """
+        self.check_trainable(inputs)
         truth = color_masks(inputs)
         keys = self.encode_clip(drop_rgb(inputs, self.intact))
         return dict(loss_forward=self.forward_loss(keys, truth),

@@ -91,12 +91,25 @@ class LabelPropagation(VideoSegmentor):
 
         Returns:
             'loss', a scalar.
+
+        Raises:
+            ValueError: The model has nothing to train with, or a clip has one frame.
         """
+        self.check_trainable(inputs)
         clip = self.encoder_input(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         clip, target = drop_channel(clip)
         *keys, query = self.encode_clip(clip)
         pred = self.reconstruct(query, keys, target[:, :-1])
         return dict(loss=self.loss_module(pred, target[:, -1]))
+
+    def check_trainable(self, inputs: Tensor) -> None:
+        """Raise ValueError for a model without head or loss, or clips of one frame."""
+        if self.reconstruction_head is None or self.loss_module is None:
+            raise ValueError(f'{type(self).__name__} has nothing to train with; give it '
+                             'reconstruction_head=... and loss=...')
+        if inputs.shape[1] < 2:
+            raise ValueError(f'expected clips of 2 frames or more, got {inputs.shape[1]}; set '
+                             'length of the dataset')
 
     def encode_clip(self, clip: Tensor) -> list[Tensor]:
         """T maps (B,C,h,w) of (B,T,C,H,W), one call each: batch statistics are of one time."""
@@ -179,6 +192,13 @@ class LabelPropagation(VideoSegmentor):
     def motion_codes(self, frame: Frame) -> dict[str, Tensor]:
         """Further maps to remember of a frame, for `offset`."""
         return {}
+
+    def adopted(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Weights without those of a motion estimator, if this method has none."""
+        if hasattr(self, 'motion_estimator'):
+            return weights
+        return {key: value for key, value in weights.items()
+                if not key.startswith('motion_estimator.')}
 
     def view(self, frame: Frame) -> Frame:
         """The frame as the network sees it, decimated."""

@@ -19,6 +19,7 @@ from ...ops import local_correlation
 from ...ops.reference import sample
 from ...registry import MODELS
 from ...structures import Frame
+from ..matching_heads import MovedWindowMatching
 from ..memory_managers import MemoryManager
 from .label_propagation import LabelPropagation
 
@@ -51,6 +52,9 @@ class MAST(LabelPropagation):
         if far_gap < 1 or max_dilation < 1:
             raise ValueError('expected far_gap >= 1 frames and max_dilation >= 1 cells, got '
                              f'{far_gap} and {max_dilation}')
+        if not isinstance(self.matching_head, MovedWindowMatching):
+            raise ValueError("MAST moves windows; expected matching_head=dict(type='MovedWindow"
+                             f"Matching', ...), got {type(self.matching_head).__name__}")
         self.far_gap = far_gap
         self.max_dilation = max_dilation
 

@@ -58,7 +58,12 @@ class MomentumPropagation(LabelPropagation):
         with torch.no_grad():
             self.reference_encoder.update_parameters(self.backbone)
             keys = [self.reference_encoder(frame)[-1] for frame in references]
-        return [*keys, self.backbone(query)[-1]]
+        features = self.backbone(query)[-1]
+        # each reference moved the average's running statistics, far more than its weights move
+        for mine, its in zip(self.reference_encoder.module.buffers(), self.backbone.buffers(),
+                             strict=True):
+            mine.copy_(its)
+        return [*keys, features]
 
     def keys(self, frame: Frame) -> Tensor:
         """(B,C,h,w) of the frame as a reference, computed once per frame."""
@@ -67,6 +72,7 @@ class MomentumPropagation(LabelPropagation):
 
     def adopted(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """Weights of a first stage, those of its encoder twice; others as they are."""
+        weights = super().adopted(weights)
         if any(key.startswith(f'{REFERENCE}.') for key in weights):
             return weights
         both = {f'{REFERENCE}.module.{key.removeprefix("backbone.")}': value

@@ -27,6 +27,7 @@ from ...ops import rgb_to_lab
 from ...registry import MODELS
 from ...structures import Frame, VOSDataSample
 from ..losses.color_classes import color_masks
+from ..matching_heads import GlobalMatching
 from ..memory_managers import MemoryManager
 from .label_propagation import LabelPropagation
 
@@ -72,6 +73,9 @@ class VideoColorization(LabelPropagation):
         super().__init__(backbone, matching_head, **kwargs)
         if references < 1:
             raise ValueError(f'expected references >= 1 (3 in the paper), got {references}')
+        if not isinstance(self.matching_head, GlobalMatching):
+            raise ValueError("VideoColorization points anywhere; expected matching_head=dict(type="
+                             f"'GlobalMatching'), got {type(self.matching_head).__name__}")
         self.references = references
         self.mixer = FrameMixer(in_channels, channels, embed_channels)
 
@@ -90,6 +94,7 @@ class VideoColorization(LabelPropagation):
         Returns:
             'loss', a scalar.
         """
+        self.check_trainable(inputs)
         inputs = self.completed(inputs, self.references + 1, 1)
         grey = self.encoder_input(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         *keys, query = self.encode_clip(grey)

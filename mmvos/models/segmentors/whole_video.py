@@ -45,13 +45,14 @@ def segment_video(model: VideoSegmentor, video: VideoSource,
         for _, labels, _ in first:
             pngs.append(encode_mask(labels))
             report('segment', len(pngs), len(video))
-    masks = {t: mask for t in range(len(pngs)) if (mask := given(t)) is not None}
+    masked = {t for t in range(len(pngs)) if given(t) is not None}
     refined = model.refiner(
-        video, LabelMaps(pngs), set(masks), device=model.data_preprocessor.device,
+        video, LabelMaps(pngs), masked, device=model.data_preprocessor.device,
         autocast=model.autocast, report=report)
     with closing(video.frames()) as frames:
         for t, (image, labels) in enumerate(zip(frames, refined, strict=True)):
-            yield image, paste_given(labels, split_ids(masks[t])) if t in masks else labels, {}
+            mask = given(t)
+            yield image, labels if mask is None else paste_given(labels, split_ids(mask)), {}
 
 
 def _propagated(model: VideoSegmentor, video: VideoSource,

@@ -68,3 +68,10 @@ def test_refusals():
         color_class_loss(torch.zeros(1, 16, 2, 2), torch.zeros(1, 16, 2, 1))
     with pytest.raises(ValueError, match='floor'):
         ColorClassLoss(0.)
+
+
+def test_autocast_changes_no_class():
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    expected = color_classes(image)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(color_classes(image), expected)

@@ -75,18 +75,18 @@ def test_it_follows_from_its_seed_and_leaves_torch_its_own():
 def test_weights_of_examples():
     """2 where a mask was given, else from 1 down to 1/2."""
     video = FakeVideo(5, (32, 48))
-    examples = OnlineAdaptation(size=32).examples(
-        video, as_maps(exact(video)), {0, 3}, np.array([0, 1]))
+    examples = OnlineAdaptation(size=48).examples(
+        video, as_maps(exact(video)), {0, 3}, np.array([0, 1]), np.array([0, 0]))
     assert [example.weight for example in examples] == [2, 1 - 1 / 8, 1 - 2 / 8, 2, .5]
-    assert examples[1].channels.shape == (32, 32)
-    assert examples[1].image.shape == (32, 32, 3)
+    assert examples[1].channels.shape == (48, 48)
+    assert examples[1].image.shape == (48, 48, 3)
 
 
 def test_a_long_video_does_not_fill_the_memory(monkeypatch):
     monkeypatch.setattr(online_adaptation, 'MOST_FRAMES', 4)
     video = FakeVideo(11, (32, 48))
-    examples = OnlineAdaptation(size=32).examples(
-        video, as_maps(exact(video)), {0}, np.array([0, 1]))
+    examples = OnlineAdaptation(size=48).examples(
+        video, as_maps(exact(video)), {0}, np.array([0, 1]), np.array([0, 0]))
     assert [round((1 - e.weight) * 20) for e in examples[1:]] == [3, 7, 10]
 
 
@@ -95,9 +95,9 @@ def test_loss_of_a_net_that_knows_nothing():
     image, channels = np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8)
     channels[:8] = 1
     channels[8:24] = 2
-    example = online_adaptation.Example(image, channels, .75)
+    example = online_adaptation.Example(image, channels, np.ones(3, bool), .75)
     net = lambda x: torch.zeros(len(x), 3, 32, 32)  # noqa: E731
-    loss = OnlineAdaptation(size=32).loss(net, [example], np.random.default_rng(0), CPU)
+    loss = OnlineAdaptation(size=48).loss(net, [example], np.random.default_rng(0), CPU)
     areas, total = np.array([8, 16]) * 32, 1024 / 3
     dice = 1 - (2 * areas / 3 + 1) / (total + areas + 1)
     assert loss.item() == pytest.approx(.75 * (math.log(3) + dice.mean()), rel=1e-5)
@@ -113,15 +113,67 @@ def test_ids_come_back_as_they_were():
         assert np.mean([(a & b).sum() / (a | b).sum() for a, b in late]) > .6
 
 
-def test_time_budget_ends_the_training(monkeypatch):
+def test_what_is_not_known_yet_is_part_of_background():
+    """Of three equal channels one is unknown: background has 2/3 of the probability."""
+    image, channels = np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8)
+    channels[:8] = 1
+    example = online_adaptation.Example(image, channels, np.array([True, True, False]), 1.)
+    net = lambda x: torch.zeros(len(x), 3, 32, 32)  # noqa: E731
+    loss = OnlineAdaptation().loss(net, [example], np.random.default_rng(0), CPU)
+    entropy = (math.log(3) + 3 * math.log(1.5)) / 4
+    dice = 1 - (2 * 256 / 3 + 1) / (1024 / 3 + 256 + 1)
+    assert loss.item() == pytest.approx(entropy + dice, rel=1e-5)
+
+
+class Waiting(FakeVideo):
+    """The second object is in sight from the first frame on, and given later."""
+
+    def labels(self, index):
+        return super().labels(max(index, max(self.starts)))
+
+
+@pytest.mark.parametrize('start', [4, 10])
+def test_an_object_given_late_is_neither_lost_nor_found_before(start):
+    video = Waiting(12, (64, 96), starts=(0, start), seed=7)
+    truth = exact(video)
+    masks = [np.where((labels == 2) & (t < start), 0, labels).astype(np.uint8)
+             for t, labels in enumerate(truth)]
+    found = refined(video, masks, {0, start}, iterations=120)
+    assert not any((labels == 2).any() for labels in found[:start])
+    later = [((a == 2) & (b == 2)).sum() / ((a == 2) | (b == 2)).sum()
+             for a, b in zip(found[start:], truth[start:], strict=True)]
+    assert np.mean(later) > .6
+
+
+def adapted_for(budget, monkeypatch, **options):
+    """Masks and reports of a refiner whose clock ticks once an iteration."""
     clock = iter(range(1000))
     monkeypatch.setattr(online_adaptation.time, 'monotonic', lambda: next(clock))
     video, steps = FakeVideo(3, (32, 48)), []
-    refiner = OnlineAdaptation(200, 5, size=32, base_channels=4)
-    found = list(refiner(video, as_maps(exact(video)), {0}, device=CPU,
+    refiner = OnlineAdaptation(time_budget=budget, size=48, base_channels=4, **options)
+    found = list(refiner(video, as_maps(torn(video)), {0}, device=CPU,
                          report=lambda *step: steps.append(step)))
-    assert steps == [('adapt', n, 200) for n in range(1, 6)]
-    assert len(found) == 3
+    return found, torn(video), steps
+
+
+def test_time_budget_ends_the_training(monkeypatch):
+    found, masks, steps = adapted_for(102, monkeypatch)
+    assert steps == [('adapt', n, 200) for n in range(1, 103)]
+    assert not all(map(np.array_equal, found, masks))
+
+
+def test_masks_stay_when_there_is_no_time_to_learn(monkeypatch):
+    with pytest.warns(UserWarning, match='only 5 of 200 iterations fit into 5 s'):
+        found, masks, steps = adapted_for(5, monkeypatch)
+    assert len(steps) == 5
+    assert all(map(np.array_equal, found, masks))
+
+
+def test_autocast_ends_with_each_frame():
+    video = FakeVideo(3, (32, 48))
+    refiner = OnlineAdaptation(2, size=48, base_channels=4)
+    for _ in refiner(video, as_maps(exact(video)), {0}, device=CPU, autocast=torch.bfloat16):
+        assert not torch.is_autocast_enabled('cpu')
 
 
 def propagator(**options):
@@ -132,7 +184,7 @@ def test_predict_takes_the_second_pass_and_keeps_what_was_given():
     """Two given frames are untouched; listeners hear the refined masks; weights stay."""
     video = FakeVideo(5, (64, 96))
     given = MaskArrays({0: video.labels(0), 3: video.labels(3)})
-    refiner = dict(type='OnlineAdaptation', iterations=3, size=32, base_channels=4)
+    refiner = dict(type='OnlineAdaptation', iterations=3, size=48, base_channels=4)
     model, heard, reported = propagator(refiner=refiner), [], []
     before = copy.deepcopy(model.state_dict())
     model.listeners.append(lambda sample, index, labels: heard.append((index, labels)))
@@ -153,7 +205,7 @@ def test_predict_takes_the_second_pass_and_keeps_what_was_given():
 
 def test_inferencer_takes_a_refiner_and_copies_the_model(tmp_path):
     model, video = propagator(), FakeVideo(4, (64, 96))
-    refiner = dict(type='OnlineAdaptation', iterations=2, size=32, base_channels=4)
+    refiner = dict(type='OnlineAdaptation', iterations=2, size=48, base_channels=4)
     inferencer = VOSInferencer(model, refiner=refiner)
     result = inferencer(video, video.labels(0), tmp_path / 'out', progress=False)
     assert model.refiner is None
@@ -173,7 +225,7 @@ def test_maps_are_not_refined(tmp_path):
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    (dict(iterations=0), 'iterations'), (dict(size=16), 'size of 32 or more'),
+    (dict(iterations=0), 'iterations'), (dict(size=32), 'size of 33 or more'),
     (dict(time_budget=0), 'seconds above 0'), (dict(batch_size=0), 'batch_size')])
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmvos.models import MAST, LabelPropagation
+from mmvos.apis import load_weights
+from mmvos.models import MAMP, MAST, LabelPropagation
 from mmvos.models.segmentors import ReleasedMAST
 from mmvos.models.segmentors.mast import dilated_search
 from mmvos.structures import Frame
@@ -166,3 +167,25 @@ def test_bad_arguments():
         build(MAST, matching_head=dict(type='MovedWindowMatching', temperature=0))
     with pytest.raises(ValueError, match='out_of_range should be one of'):
         build(MAST, matching_head=dict(type='MovedWindowMatching', out_of_range='zero'))
+
+
+def test_it_needs_windows_that_move():
+    with pytest.raises(ValueError, match='MovedWindowMatching.*got LocalMatching'):
+        build(MAST, matching_head=dict(type='LocalMatching', radius=3))
+
+
+def test_weights_of_a_method_with_an_estimator(tmp_path):
+    """What MAMP's RAFT knows is left out, encoders are the same."""
+    mamp, mast = build(MAMP), build(MAST)
+    weights = {**mamp.state_dict(), 'motion_estimator.fnet.weight': torch.zeros(3)}
+    torch.save(weights, tmp_path / 'mamp.pth')
+    load_weights(mast, tmp_path / 'mamp.pth')
+    for key, value in mast.state_dict().items():
+        assert torch.equal(value, weights[key])
+
+
+def test_nothing_to_train_with():
+    with pytest.raises(ValueError, match='give it reconstruction_head=... and loss=...'):
+        build(LabelPropagation, loss=None).loss(torch.rand(1, 2, 3, 16, 16))
+    with pytest.raises(ValueError, match='clips of 2 frames or more, got 1'):
+        build(LabelPropagation).loss(torch.rand(1, 1, 3, 16, 16))

@@ -59,6 +59,17 @@ def test_average_begins_as_a_copy_and_moves_once_for_every_loss():
     torch.testing.assert_close(average, torch.full_like(average, 1.1))
 
 
+def test_running_statistics_are_those_of_the_query():
+    """References pass through the average in training, too, and must not move it."""
+    model = tiny().train()
+    for seed in range(3):
+        torch.manual_seed(seed)
+        model.loss(torch.rand(2, 6, 3, 32, 32) * (1 + seed))
+        for mine, its in zip(model.reference_encoder.module.buffers(), model.backbone.buffers(),
+                             strict=True):
+            assert torch.equal(mine, its)
+
+
 def test_references_have_no_gradient():
     model = tiny().train()
     model.loss(torch.rand(2, 6, 3, 32, 32))['loss'].backward()
