@@ -17,13 +17,17 @@ from mmvos.apis import VOSInferencer, exit_with_message, list_models
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.partition(':')[0])
     parser.add_argument('video', help='a video file or a folder of frames')
-    parser.add_argument('mask', help='the PNG of the first frame with one value per object, 0 is '
+    parser.add_argument('mask', nargs='?',
+                        help='the PNG of the first frame with one value per object, 0 is '
                         'background; or a folder of PNGs named like their frames, for objects '
-                        'that appear later')
+                        'that appear later. None for a model that finds objects by itself, or '
+                        'with --init-from')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
     parser.add_argument('--model', default='mamp_r18',
                         help=f'{", ".join(list_models())}, or the path of a config '
                         '(default: %(default)s)')
+    parser.add_argument('--init-from', metavar='MODEL', help='without a mask: a model that finds '
+                        'objects by itself; its surest mask is followed to both ends of the video')
     parser.add_argument('--checkpoint', metavar='FILE', help='other weights than the model\'s own')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: the GPU, if there is one)')
     parser.add_argument('--dtype', choices=['fp32', 'bf16'], default='fp32',
@@ -47,7 +51,8 @@ def main():
     if args.adapt is not None:
         refiner = dict(type='OnlineAdaptation', time_budget=args.adapt)
     inferencer = VOSInferencer(args.model, checkpoint=args.checkpoint, device=args.device,
-                               dtype=args.dtype, size=args.size, refiner=refiner)
+                               dtype=args.dtype, size=args.size, refiner=refiner,
+                               init_from=args.init_from)
     inferencer(args.video, args.mask, args.out, mask_palette=args.mask_palette,
                save_maps=args.save_maps)
     maps = f', {args.out}/maps' if args.save_maps else ''

@@ -1,6 +1,6 @@
 # COSNet on DAVIS-2016 without masks: the released network with the paper's best co-attention, and
-# its training. Batches of 16 pairs from DAVIS-2016 at 473x473, every third batch static images; SGD with
-# a polynomial schedule of 60 epochs of 130 pair batches each.
+# its training. Batches of 16 pairs from DAVIS-2016 at 473x473, every third batch static images;
+# SGD with a polynomial schedule of 60 epochs of 130 pair batches each.
 _base_ = ['../_base_/datasets/davis2016_unsupervised.py', '../_base_/default_runtime.py']
 
 model = dict(

@@ -24,6 +24,7 @@ from .given_masks import GivenMasks, Palette, read_given
 from .model_zoo import find_checkpoint, resolve_model
 from .precision import use_dtype
 from .result_writer import check_inputs_kept, result_writer
+from .seeding import surest_mask
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class VOSInferencer:
         size: Work at this shorter side in pixels (never enlarges); masks come back at native size.
         refiner: Config or module of a second pass over the masks of the whole video, as
             dict(type='OnlineAdaptation', time_budget=60); the model's own, if None.
+        init_from: A model that finds objects by itself (`cosnet_r18`), as `model` is given: where
+            no mask is, its surest one is the first, and is followed to both ends of the video.
 
     Raises:
         ValueError: There is no such model, device or dtype, or the weights are missing or not the
@@ -70,7 +73,8 @@ class VOSInferencer:
     def __init__(self, model: str | Path | Config | Mapping | VideoSegmentor, *,
                  checkpoint: str | Path | None = None, device: str | torch.device | None = None,
                  dtype: str = 'fp32', size: int = 480,
-                 refiner: dict | Refiner | None = None) -> None:
+                 refiner: dict | Refiner | None = None,
+                 init_from: str | Path | Config | Mapping | VideoSegmentor | None = None) -> None:
         if size < 1:
             raise ValueError(f'size, the shorter side in pixels, should be 1 or more, got {size}')
         setup()
@@ -82,6 +86,8 @@ class VOSInferencer:
         use_dtype(self.model, dtype)
         if refiner is not None:
             self.model.refiner = MODELS.build(refiner)
+        self.finder = None if init_from is None else _finder(init_from, self.model).to(
+            self.device).eval()
 
     def __call__(self, video: str | Path | VideoSource, masks: GivenMasks | None = None,
                  out_dir: str | Path | None = None, *, mask_palette: Palette | None = None,
@@ -116,9 +122,9 @@ class VOSInferencer:
             check_inputs_kept(out_dir, video, masks)
         if not isinstance(video, VideoSource):
             video = open_video(Path(video).expanduser())
-        if masks is None and self.model.needs_mask:
+        if masks is None and self.model.needs_mask and self.finder is None:
             raise ValueError(f'{type(self.model).__name__} needs the mask of the first frame; '
-                             'give masks=first_mask.png')
+                             'give masks=first_mask.png, or init_from=... to find one')
         if masks is not None and not self.model.needs_mask:
             raise ValueError(f'{type(self.model).__name__} finds objects by itself; leave the '
                              'masks out')
@@ -131,9 +137,13 @@ class VOSInferencer:
                     out_dir, video, self.model.map_names if save_maps else ()))
                 later = stack.enter_context(InBackground())
             bar = stack.enter_context(_Bar(video.name, len(names), shown=progress))
+            found = masks is None and self.finder is not None
+            if found:
+                index, png = surest_mask(self.finder, video, size=self.size, report=bar.report)
+                given = {index: png}
             frames = stack.enter_context(closing(segment_video(
                 self.model, video, lambda t: decode_mask(given[t]) if t in given else None,
-                size=self.size, keep_maps=save_maps, report=bar.report)))
+                size=self.size, keep_maps=save_maps, both_ways=found, report=bar.report)))
             for image, labels, maps in bar.counted(frames):
                 pngs.append(encode_mask(labels))
                 if writer:
@@ -202,6 +212,16 @@ def _segmentor(model: str | Path | Config | Mapping | VideoSegmentor,
     if checkpoint is not None:
         load_weights(model, find_checkpoint(checkpoint))
     return model
+
+
+def _finder(model: str | Path | Config | Mapping | VideoSegmentor,
+            follower: VideoSegmentor) -> VideoSegmentor:
+    """A model that finds first masks for another one."""
+    finder = _segmentor(model, None)
+    if finder.needs_mask or not follower.needs_mask:
+        raise ValueError('init_from should find objects by itself for a model that follows masks, '
+                         f'got {type(finder).__name__} for {type(follower).__name__}')
+    return finder
 
 
 def _device(name: str | torch.device | None) -> torch.device:

@@ -4,6 +4,7 @@ from .frame import Frame
 from .label_maps import LabelMaps
 from .state import VideoState, grow_objects, place_objects
 from .video import (
+    Backwards,
     FrameFolder,
     MaskArrays,
     MaskFiles,
@@ -14,6 +15,7 @@ from .video import (
 )
 
 __all__ = [
-    'Frame', 'FrameFolder', 'LabelMaps', 'MaskArrays', 'MaskFiles', 'MaskSource', 'VOSDataSample',
-    'VideoFile', 'VideoSource', 'VideoState', 'grow_objects', 'open_video', 'place_objects'
+    'Backwards', 'Frame', 'FrameFolder', 'LabelMaps', 'MaskArrays', 'MaskFiles', 'MaskSource',
+    'VOSDataSample', 'VideoFile', 'VideoSource', 'VideoState', 'grow_objects', 'open_video',
+    'place_objects'
 ]

@@ -7,6 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from mmvos.io import (
 )
 
 _READ_AHEAD = 4
+_GROUP = 16  # frames of `Backwards` in memory
 
 
 class VideoSource(ABC):
@@ -192,6 +194,44 @@ class VideoFile(VideoSource):
         with VideoReader(self.path) as reader:
             for index in range(start, len(reader)):
                 yield reader.read(index)
+
+
+class Backwards(VideoSource):
+    """The frames of a video from one of them back to its first.
+
+    Decoded in order, a group at a time: reading a compressed video backwards frame by frame would
+    decode from a key frame to each.
+
+    Args:
+        video: The video.
+        start: Index of the frame that comes first here.
+    """
+
+    def __init__(self, video: VideoSource, start: int) -> None:
+        self.video = video
+        self.start = start
+        self.name = video.name
+        self.fps = video.fps
+        self.frame_names = video.frame_names[start::-1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of every frame."""
+        return self.video.size
+
+    def read(self, index: int) -> np.ndarray:
+        """Return frame ``index``, counted backwards, as (H, W, 3) RGB uint8."""
+        return self.video.read(self.start - index)
+
+    def _in_order(self, start: int) -> Iterator[np.ndarray]:
+        end = self.start - start + 1  # behind the last frame of the next group
+        while end > 0:
+            begin = max(0, end - _GROUP)
+            with closing(self.video.frames(begin)) as frames:
+                group = list(islice(frames, end - begin))
+            while group:
+                yield group.pop()
+            end = begin
 
 
 def open_video(path: str | Path) -> VideoSource:

@@ -15,11 +15,12 @@ from .stm import STM
 from .supervised import SupervisedSegmentor
 from .video_colorization import VideoColorization
 from .whole_video import segment_video
+from .zero_shot_baselines import CentrePrior, LargestMovingRegion
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'STM', 'COSNet', 'COSNetGroup', 'COSNetPredictions', 'CorrFlow',
-    'FlowPropagation', 'Geometry', 'LabelPropagation', 'MUNet', 'MUNetAddition',
-    'MUNetWithoutUncertainty', 'MomentumPropagation', 'ReleasedMAST', 'SupervisedSegmentor',
-    'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given',
-    'segment_video'
+    'AGAME', 'MAMP', 'MAST', 'STM', 'COSNet', 'COSNetGroup', 'COSNetPredictions', 'CentrePrior',
+    'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation', 'LargestMovingRegion', 'MUNet',
+    'MUNetAddition', 'MUNetWithoutUncertainty', 'MomentumPropagation', 'ReleasedMAST',
+    'SupervisedSegmentor', 'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel',
+    'drop_rgb', 'merge_given', 'segment_video'
 ]

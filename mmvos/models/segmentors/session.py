@@ -58,6 +58,7 @@ class VOSSession:
         self.size = min((side for side in limits if side is not None), default=None)
         self.state = segmentor.init_state(video)
         self.index = 0
+        self.probs: Tensor | None = None  # (1,K+1,H',W') of the last frame, as the model has it
         # object id of each channel, in order of introduction
         self.ids = [] if segmentor.needs_mask else [*range(1, segmentor.num_slots + 1)]
         self.native: tuple[int, int] | None = None
@@ -84,7 +85,7 @@ class VOSSession:
         given = {} if masks is None else self._split(masks)
         self.ids += [key for key in given if key not in self.ids]
         frame = self._frame(image, given)
-        probs = self.segmentor.step(frame, self.state)
+        self.probs = probs = self.segmentor.step(frame, self.state)
         labels = self._labels(probs, frame.image.shape[-2:])
         if self.keep_maps:
             self.maps = self._maps(frame)
