@@ -49,7 +49,8 @@ class CentrePrior(ZeroShotBaseline):
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """The same logits (B,2,H,W) for every frame."""
         batch, _, height, width = frame.image.shape
-        y, x = ((2 * torch.arange(n, device=frame.image.device) + 1) / n - 1 for n in (height, width))
+        y, x = ((2 * torch.arange(n, device=frame.image.device) + 1) / n - 1
+                for n in (height, width))
         axes = [max(share, 1e-9) for share in self.size]
         inside = (y[:, None] / axes[0])**2 + (x / axes[1])**2 < 1
         if not all(self.size):
