@@ -10,6 +10,7 @@ from .mamp import MAMP
 from .mast import MAST, ReleasedMAST
 from .momentum import MomentumPropagation
 from .munet import MUNet, MUNetAddition, MUNetWithoutUncertainty
+from .rvos import RVOS, RVOSMask
 from .session import VOSSession
 from .stm import STM
 from .supervised import SupervisedSegmentor
@@ -17,9 +18,9 @@ from .video_colorization import VideoColorization
 from .whole_video import segment_video
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'STM', 'COSNet', 'COSNetGroup', 'COSNetPredictions', 'CorrFlow',
-    'FlowPropagation', 'Geometry', 'LabelPropagation', 'MUNet', 'MUNetAddition',
-    'MUNetWithoutUncertainty', 'MomentumPropagation', 'ReleasedMAST', 'SupervisedSegmentor',
-    'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given',
-    'segment_video'
+    'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'COSNet', 'COSNetGroup', 'COSNetPredictions',
+    'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation', 'MUNet', 'MUNetAddition',
+    'MUNetWithoutUncertainty', 'MomentumPropagation', 'RVOSMask', 'ReleasedMAST',
+    'SupervisedSegmentor', 'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel',
+    'drop_rgb', 'merge_given', 'segment_video'
 ]
