@@ -143,7 +143,7 @@ class ChooseObjects(BaseTransform):
 
     def __init__(self, most: int = 3, area: int = 100, *, more_every: int | None = None,
                  first: int = 2) -> None:
-        if min(most, first, more_every or 1) < 1:
+        if min(most, first, 1 if more_every is None else more_every) < 1:
             raise ValueError('expected most, first and more_every >= 1 (more_every=None for no '
                              f'curriculum), got {most}, {first} and {more_every}')
         self.most = most
@@ -163,7 +163,7 @@ class ChooseObjects(BaseTransform):
             return results
         ids, areas = np.unique(results['masks'][0], return_counts=True)
         seen = ids[(areas >= self.area) & (ids > 0)]
-        # the sampler says which epoch: loaders draw ahead, and a resumed run draws past epochs again
+        # the sampler says which epoch: loaders draw ahead of training, and again after a resume
         kept = results['rng'].permutation(seen)[:self.limit(results.get('epoch', 0))]
         table = np.zeros(256, np.uint8)
         table[kept] = np.arange(1, len(kept) + 1)

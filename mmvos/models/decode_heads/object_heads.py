@@ -67,7 +67,13 @@ class ObjectHeads(nn.Module):
 
         Returns:
             'loss_stop', 'loss_class', 'loss_box', as far as they are predicted.
+
+        Raises:
+            ValueError: Classes are predicted, and there are none to learn from.
         """
+        if 'class' in self.linear and classes is None:
+            raise ValueError('expected data samples with gt_classes (n,), got some without; add '
+                             'them to the dataset or set heads.num_classes=None')
         batch = hidden[0].shape[:2]
         found = {name: x.unflatten(0, batch)
                  for name, x in self([x.flatten(0, 1) for x in hidden]).items()}
