@@ -91,16 +91,17 @@ class RecurrentDecoder(nn.Module):
         Returns:
             Logits (B,1,2h,2w), twice as fine as the last map, and what the next object finds.
         """
+        if 'spatial' not in self.recurrence:
+            before = self.nothing(skips)
         after: Memory = []
-        empty = self.nothing(skips)
         for k, (level, skip) in enumerate(zip(self.levels, skips, strict=True)):
             parts = [enlarge(after[-1][0], skip.shape[-2:]), skip] if k else [skip]
             if masks is not None:
                 parts.append(masks[k])
-            spatial, cell = before[k] if 'spatial' in self.recurrence else empty[k]
-            hidden = dict(spatial=spatial, temporal=temporal[k])
-            after.append(level(torch.cat(parts, 1), [hidden[name] for name in sorted(hidden)
-                                                     if name in self.recurrence], cell))
+            spatial, cell = before[k]
+            hidden = [maps for name, maps in (('spatial', spatial), ('temporal', temporal[k]))
+                      if name in self.recurrence]
+            after.append(level(torch.cat(parts, 1), hidden, cell))
         finest = after[-1][0]
         height, width = finest.shape[-2:]
         return self.predict(enlarge(finest, (2 * height, 2 * width))), after

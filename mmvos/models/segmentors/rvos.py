@@ -23,7 +23,7 @@ from ...ops import normalize_imagenet
 from ...ops.backends import widened
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, VOSDataSample
-from ..decode_heads.conv_lstm import RecurrentDecoder, enlarge, mask_pyramid
+from ..decode_heads.conv_lstm import Memory, RecurrentDecoder, enlarge, mask_pyramid
 from ..losses.set_matching import SetMatcher, soft_iou_of_slots
 from .base import VideoSegmentor
 
@@ -71,9 +71,11 @@ class RecurrentSegmentor(VideoSegmentor, ABC):
 
     def encode(self, frame: Frame) -> list[Tensor]:
         """Maps of the frame from coarse to fine, computed once for all objects."""
-        return frame.cached('skips', lambda: [
-            skip(x) for skip, x in zip(self.skips, self.backbone(normalize_imagenet(frame.image))[
-                ::-1], strict=True)])
+        return frame.cached('skips', lambda: self._encoded(frame.image))
+
+    def _encoded(self, image: Tensor) -> list[Tensor]:
+        maps = self.backbone(normalize_imagenet(image))[::-1]
+        return [skip(x) for skip, x in zip(self.skips, maps, strict=True)]
 
     def decode(self, frame: Frame, state: VideoState, previous: Tensor | None = None) -> Decoded:
         """Segment the objects in their order; one that is not valid passes on what it found.
@@ -84,21 +86,27 @@ class RecurrentSegmentor(VideoSegmentor, ABC):
             previous: (B,K,H,W) mask of each object one frame ago, for a decoder that reads it.
         """
         skips, valid = self.encode(frame), state.objects['valid']
+        before = self.decoder.nothing(skips)
+        temporal = self._temporal(state, before)
         masks = None if previous is None else mask_pyramid(previous, len(skips))
-        before = nothing = self.decoder.nothing(skips)
         logits, hidden = [], []
         for k in range(valid.shape[1]):
-            temporal = [state.objects[f'hidden_{n}'][:, k] if f'hidden_{n}' in state.objects
-                        else zero for n, (zero, _) in enumerate(nothing)]
-            found, after = self.decoder(skips, before, temporal,
-                                        masks and [mask[:, k:k + 1] for mask in masks])
+            found, after = self.decoder(skips, before, [level[:, k] for level in temporal],
+                                        masks and [level[:, k:k + 1] for level in masks])
             here = valid[:, k, None, None, None]
-            before = [tuple(map(lambda new, old: new.where(here, old), *pair))
-                      for pair in zip(after, before, strict=True)]
             logits.append(found)
             hidden.append([new.where(here, 0) for new, _ in after])
+            before = [(new_h.where(here, old_h), new_c.where(here, old_c)) for
+                      (new_h, new_c), (old_h, old_c) in zip(after, before, strict=True)]
         full = enlarge(widened(torch.cat(logits, 1)), frame.image.shape[-2:])
         return Decoded(full, [torch.stack(level, 1) for level in zip(*hidden, strict=True)])
+
+    @staticmethod
+    def _temporal(state: VideoState, nothing: Memory) -> list[Tensor]:
+        """(B,K,C,h,w) of each level, zeros where nothing is remembered."""
+        objects = state.objects
+        return [objects.get(f'hidden_{n}', zero[:, None].expand(-1, state.num_objects, -1, -1, -1))
+                for n, (zero, _) in enumerate(nothing)]
 
     @staticmethod
     def against_background(logits: Tensor, valid: Tensor) -> Tensor:
@@ -109,10 +117,10 @@ class RecurrentSegmentor(VideoSegmentor, ABC):
         logits = logits.masked_fill(~valid[:, :, None, None], -torch.inf)
         return torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)
 
-    @staticmethod
-    def remember(found: Decoded, state: VideoState) -> None:
-        """Store the hidden maps."""
-        state.objects |= {f'hidden_{n}': hidden for n, hidden in enumerate(found.hidden)}
+    def remember(self, found: Decoded, state: VideoState) -> None:
+        """Store the hidden maps, where something reads them."""
+        if 'temporal' in self.decoder.recurrence:
+            state.objects |= {f'hidden_{n}': hidden for n, hidden in enumerate(found.hidden)}
 
 
 @MODELS.register_module()
