@@ -276,14 +276,15 @@ class RVOSMask(RecurrentSegmentor):
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Store hidden maps and masks; given masks count as those of the frame before, too."""
-        found = frame.found('decoded')
-        if frame.given is not None:
-            given, masks = frame.given[:, :, None, None], probs[:, 1:]
+        masks, found, given = probs[:, 1:], frame.found('decoded'), frame.given
+        if given is None:
+            previous = found.logits.sigmoid()
+        else:
+            given = given[:, :, None, None]
             known = state.objects.get('previous', torch.zeros_like(masks))
             found = self.decode(frame, state, torch.where(given, masks, known))
-            state.objects['previous'] = torch.where(given, masks, found.logits.sigmoid()).detach()
-        else:
-            state.objects['previous'] = found.logits.sigmoid().detach()
+            previous = torch.where(given, masks, found.logits.sigmoid())
+        state.objects['previous'] = previous.detach()
         self.remember(found, state)
         frame.cached('memorized', lambda: found)
 
