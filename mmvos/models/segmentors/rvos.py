@@ -78,7 +78,7 @@ class RecurrentSegmentor(VideoSegmentor, ABC):
         return [skip(x) for skip, x in zip(self.skips, maps, strict=True)]
 
     def decode(self, frame: Frame, state: VideoState, previous: Tensor | None = None) -> Decoded:
-        """Segment the objects in their order; one that is not valid passes on what it found.
+        """Segment the objects in their order; the next one never sees one that is not valid.
 
         Args:
             frame: The frame.
