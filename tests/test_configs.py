@@ -129,7 +129,7 @@ def test_a_stage_starts_where_another_config_ends(path):
     assert len(before) == 1, f'{cfg.load_from}: {len(before)} configs are called {name}'
     assert file == f'iter_{before[0].train_cfg.max_iters}.pth'
     # stages may differ in how they train, and the later one have more
-    free = dict(detach=None, coarse_weight=None)
+    free = dict(detach=None, coarse_weight=None, previous=None, geometry=None)
     if before[0].model.type == cfg.model.type:
         assert before[0].model | free == cfg.model | free
         return

@@ -15,11 +15,12 @@ from .base import VideoDataset
 
 @dataclass(frozen=True)
 class ClipIndex:
-    """Which frames of which video, and the seed of every random draw made for them."""
+    """Which frames of which video, the seed of every random draw made for them, and the epoch."""
 
     video: int
     frames: tuple[int, ...]
     seed: tuple[int, ...]
+    epoch: int = 0  # of the dataset, for a curriculum
 
 
 class Clips(Dataset):

@@ -108,7 +108,8 @@ class MaskedClipDataset(Clips):
             read = {frame: video.read(frame) for frame in set(frames)}
             images = [read[frame] for frame in frames]
             packed = self.pipeline(dict(frames=images, masks=self._masks(number, frames, images),
-                                        video_name=video.name, rng=rng))
+                                        video_name=video.name, rng=rng,
+                                        epoch=item.epoch))
             if packed['data_samples'].gt_masks[0].any():
                 return packed
             number = int(rng.integers(len(self.videos)))

@@ -2,7 +2,7 @@
 from .appearance_models import GaussianAppearance
 from .backbones import RawColor, VOSResNet18
 from .data_preprocessor import VOSDataPreprocessor
-from .decode_heads import RefineDecoder
+from .decode_heads import ObjectHeads, RefineDecoder
 from .losses import ColorClassLoss, ColorReconstructionLoss, CrossEntropy
 from .matching_heads import GlobalMatching, LocalMatching, MovedWindowMatching
 from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager
@@ -12,23 +12,25 @@ from .segmentors import (
     AGAME,
     MAMP,
     MAST,
+    RVOS,
     STM,
     CorrFlow,
     FlowPropagation,
     LabelPropagation,
     MomentumPropagation,
     MUNet,
+    RVOSMask,
     VideoColorization,
     VideoSegmentor,
     VOSSession,
 )
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'RAFT', 'STM', 'AdaptiveBank', 'ColorClassLoss',
+    'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'AdaptiveBank', 'ColorClassLoss',
     'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'FlowPropagation',
     'FrameBank', 'FrameMemory', 'GaussianAppearance', 'GlobalMatching', 'LabelPropagation',
     'LocalMatching', 'MUNet', 'MemoryManager', 'MomentumPropagation', 'MotionEstimator',
-    'MovedWindowMatching', 'OnlineAdaptation', 'RawColor', 'RefineDecoder', 'Refiner',
-    'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession', 'VideoColorization', 'VideoSegmentor',
-    'ZeroFlow'
+    'MovedWindowMatching', 'ObjectHeads', 'OnlineAdaptation', 'RVOSMask', 'RawColor',
+    'RefineDecoder', 'Refiner', 'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession',
+    'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
 ]

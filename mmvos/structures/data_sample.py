@@ -9,6 +9,7 @@ class VOSDataSample(BaseDataElement):
     suffix), `given` (MaskSource the model may see), `truth` (MaskSource for the metric, or None).
 
     Data of a training clip: `gt_masks` (T,H,W) uint8; its first frame shows all ids, 1 to n.
+    Class heads also read `gt_classes` (n,) long, which no dataset of this package gives.
 
     Data (set by `predict`): `pred_masks`, one palette PNG as bytes per frame, so that no sample
     ever holds the full maps of a long video.

@@ -145,6 +145,19 @@ def check_loss_module(cls: type) -> None:
     _assert_gradients(value, model, pred)
 
 
+def check_object_heads(cls: type) -> None:
+    """Maps (N,C,h,w) of any sizes -> {name: (N,n)}, each object by itself, gradients for all."""
+    model = build(cls)
+    channels = model.linear['stop'].in_features
+    hidden = [_random(3, channels - 1, 3, 5), _random(3, 1, 6, 10, seed=1)]
+    found = model(hidden)
+    assert all(x.shape[0] == 3 and x.ndim == 2 for x in found.values()), found.keys()
+    alone = model([x[:1] for x in hidden])
+    for name, x in found.items():
+        assert torch.allclose(alone[name], x[:1], atol=1e-5), f'{name}: objects are not apart'
+    _assert_gradients(torch.cat(list(found.values()), 1), model, *hidden)
+
+
 def check_motion(cls: type) -> None:
     """(B,T,2,ceil(H/stride),ceil(W/stride)) float32 for one and three references, odd sizes."""
     model = build(cls)

@@ -32,6 +32,7 @@ from .component_contracts import (
     check_loss_module,
     check_memory,
     check_motion,
+    check_object_heads,
     check_refiner,
 )
 from .construction_contracts import check_arguments, check_example, check_slots
@@ -69,6 +70,7 @@ BY_FORWARD: dict[tuple[str, ...], tuple[Check, ...]] = {
     ('pred', 'target'): (check_loss_module,),
     ('readout', 'value', 'skips'): (check_decode_head,),
     ('features', 'mean', 'var'): (check_appearance,),
+    ('hidden',): (check_object_heads,),
 }
 
 

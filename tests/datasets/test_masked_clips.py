@@ -6,6 +6,7 @@ import torch
 from mmvos.datasets import (
     ChooseObjects,
     ClipIndex,
+    ClipMixture,
     ClipSampler,
     CropAroundObject,
     MaskedClipDataset,
@@ -174,6 +175,40 @@ def test_objects_are_chosen_on_the_first_frame():
     both = ChooseObjects(5, area=50).transform(dict(
         masks=[first], rng=np.random.default_rng(0)))['masks'][0]
     assert np.unique(both).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(('epoch', 'limit'), [(0, 2), (2, 2), (3, 3), (8, 4), (9, 5), (99, 5)])
+def test_more_objects_from_epoch_to_epoch(epoch, limit):
+    """Two at first, one more after every three epochs, five at most."""
+    first = np.arange(1, 9, dtype=np.uint8).repeat(50).reshape(20, 20)
+    out = ChooseObjects(5, area=50, more_every=3).transform(dict(
+        masks=[first], rng=np.random.default_rng(0), epoch=epoch))['masks'][0]
+    assert out.max() == limit
+
+
+@pytest.mark.parametrize('wrong', [dict(most=0), dict(first=0), dict(more_every=0)])
+def test_numbers_of_objects_below_1(wrong):
+    with pytest.raises(ValueError, match='more_every=None for no curriculum'):
+        ChooseObjects(**wrong)
+
+
+def test_the_curriculum_knows_the_epoch_of_every_clip():
+    """As the sampler draws them, after a resume too, through a mixture too."""
+    pipeline = [dict(type='ChooseObjects', most=4, area=1, first=1, more_every=1),
+                dict(type='PackClip')]
+    source = dict(type='SyntheticVOS', num_videos=2, length=6, size=(64, 96), num_objects=(4, 4))
+    data = MaskedClipDataset(source, pipeline, max_skip=1)
+    for dataset, clips in ((data, 2), (ClipMixture([data], [2]), 4)):
+        sampler = ClipSampler(dataset, seed=0)
+        for skipped in (0, clips + 1):
+            sampler.skip(skipped)
+            for position, item in zip(range(skipped, 4 * clips), sampler, strict=False):
+                most = dataset[item]['data_samples'].gt_masks.max().item()
+                assert 0 < most <= 1 + position // clips
+                if position < clips:
+                    assert most == 1
+    assert most > 1
+
 
 
 @pytest.mark.parametrize('transform', [

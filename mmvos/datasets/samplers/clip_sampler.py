@@ -43,7 +43,8 @@ class ClipSampler(Sampler):
             for offset in range(max(0, first - position), len(clips)):
                 now = position + offset
                 if now % self.world_size == self.rank:
-                    yield ClipIndex(*clips[offset], seed=(self.seed, epoch, now))
+                    yield ClipIndex(*clips[offset], seed=(self.seed, epoch, now),
+                                    epoch=epoch)
             position += len(clips)
 
     def __len__(self) -> int:

@@ -131,13 +131,31 @@ class ChooseObjects(BaseTransform):
     Args:
         most: How many at most.
         area: Least number of pixels on the first frame.
+        more_every: A curriculum: `first` objects at most at first, one more after so many epochs
+            of the dataset, up to `most`. None has none.
+        first: See `more_every`; RSIS begins with two.
+
+    Raises:
+        ValueError: A number below 1.
     """
 
     example = dict(most=2)
 
-    def __init__(self, most: int = 3, area: int = 100) -> None:
+    def __init__(self, most: int = 3, area: int = 100, *, more_every: int | None = None,
+                 first: int = 2) -> None:
+        if min(most, first, 1 if more_every is None else more_every) < 1:
+            raise ValueError('expected most, first and more_every >= 1 (more_every=None for no '
+                             f'curriculum), got {most}, {first} and {more_every}')
         self.most = most
         self.area = area
+        self.more_every = more_every
+        self.first = first
+
+    def limit(self, epoch: int) -> int:
+        """How many objects at most in an epoch of the dataset."""
+        if self.more_every is None:
+            return self.most
+        return min(self.most, self.first + epoch // self.more_every)
 
     def transform(self, results: dict) -> dict:
         """Change `masks`, if there are any."""
@@ -145,7 +163,8 @@ class ChooseObjects(BaseTransform):
             return results
         ids, areas = np.unique(results['masks'][0], return_counts=True)
         seen = ids[(areas >= self.area) & (ids > 0)]
-        kept = results['rng'].permutation(seen)[:self.most]
+        # the sampler says which epoch: loaders draw ahead of training, and again after a resume
+        kept = results['rng'].permutation(seen)[:self.limit(results.get('epoch', 0))]
         table = np.zeros(256, np.uint8)
         table[kept] = np.arange(1, len(kept) + 1)
         return {**results, 'masks': [table[mask] for mask in results['masks']]}

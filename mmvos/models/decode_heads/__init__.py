@@ -1,4 +1,6 @@
 """Decode heads."""
+from .conv_lstm import ConvLSTMCell, RecurrentDecoder
+from .object_heads import ObjectHeads
 from .refine import RefineDecoder
 
-__all__ = ['RefineDecoder']
+__all__ = ['ConvLSTMCell', 'ObjectHeads', 'RecurrentDecoder', 'RefineDecoder']

@@ -10,6 +10,7 @@ from .mamp import MAMP
 from .mast import MAST, ReleasedMAST
 from .momentum import MomentumPropagation
 from .munet import MUNet, MUNetAddition, MUNetWithoutUncertainty
+from .rvos import RVOS, RVOSMask
 from .session import VOSSession
 from .stm import STM
 from .supervised import SupervisedSegmentor
@@ -18,9 +19,10 @@ from .whole_video import segment_video
 from .zero_shot_baselines import CentrePrior, LargestMovingRegion
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'STM', 'COSNet', 'COSNetGroup', 'COSNetPredictions', 'CentrePrior',
-    'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation', 'LargestMovingRegion', 'MUNet',
-    'MUNetAddition', 'MUNetWithoutUncertainty', 'MomentumPropagation', 'ReleasedMAST',
-    'SupervisedSegmentor', 'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel',
-    'drop_rgb', 'merge_given', 'segment_video'
+    'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'COSNet', 'COSNetGroup', 'COSNetPredictions',
+    'CentrePrior', 'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation',
+    'LargestMovingRegion', 'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty',
+    'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'SupervisedSegmentor', 'VOSSession',
+    'VideoColorization', 'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given',
+    'segment_video'
 ]

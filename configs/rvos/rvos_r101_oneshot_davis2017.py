@@ -1,0 +1,11 @@
+# One-shot RVOS (RVOS-Mask) on DAVIS-2017, the released architecture
+_base_ = ['../_base_/datasets/davis2017.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='RVOSMask',
+    backbone=dict(
+        type='mmseg.ResNet', depth=101, out_indices=(0, 1, 2, 3)),
+    in_channels=(256, 512, 1024, 2048),
+    channels=(128, 64, 32, 16),
+    recurrence=('spatial', 'temporal'),
+    geometry=dict(size=(240, 427)))

@@ -1,0 +1,19 @@
+# One-shot RVOS with a small ResNet-18
+# From scratch on DAVIS-2016, with the masks that it finds itself; first train
+# rvos_r18_oneshot_still.py. The backbone is trained whole: there are no ImageNet weights to keep.
+_base_ = ['../_base_/datasets/davis2016.py', '../_base_/schedules/davis2016_small.py',
+         '../_base_/default_runtime.py']
+
+model = dict(
+    type='RVOSMask',
+    backbone=dict(
+        type='mmseg.ResNet', depth=18, base_channels=32, stem_channels=32,
+        out_indices=(0, 1, 2, 3)),
+    in_channels=(32, 64, 128, 256),
+    channels=(128, 64, 32, 16),
+    recurrence=('spatial', 'temporal'),
+    previous='inferred',
+    geometry=dict(short_side=240))
+
+load_from = 'work_dirs/rvos_r18_oneshot_still/iter_2500.pth'
+train_dataloader = dict(dataset=dict(length=4))

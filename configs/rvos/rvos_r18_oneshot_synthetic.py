@@ -1,0 +1,34 @@
+# One-shot RVOS with a small ResNet-18 on SyntheticVOS: nothing to download
+# With the masks that it finds itself from the start. The backbone is trained whole: there are no
+# ImageNet weights to keep.
+_base_ = ['../_base_/datasets/synthetic.py', '../_base_/default_runtime.py']
+
+model = dict(
+    type='RVOSMask',
+    backbone=dict(
+        type='mmseg.ResNet', depth=18, base_channels=32, stem_channels=32,
+        out_indices=(0, 1, 2, 3)),
+    in_channels=(32, 64, 128, 256),
+    channels=(128, 64, 32, 16),
+    recurrence=('spatial', 'temporal'),
+    previous='inferred',
+    geometry=dict(short_side=240))
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='ClipSampler'),
+    dataset=dict(
+        type='MaskedClipDataset',
+        source=dict(
+            type='SyntheticVOS', num_videos=100, size=(120, 216), num_objects=(1, 3), seed=1),
+        length=4,
+        pipeline=[
+            dict(type='RandomCropClip', size=(112, 208)),
+            dict(type='RandomFlipClip'),
+            dict(type='ChooseObjects', most=3),
+            dict(type='PackClip'),
+        ]))
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=2000, val_interval=10**9)
+optim_wrapper = dict(type='BF16OptimWrapper', optimizer=dict(type='Adam', lr=2e-4))
