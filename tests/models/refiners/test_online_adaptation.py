@@ -46,16 +46,18 @@ def iou(found, expected):
                     for a, b in zip(found[1:], expected[1:], strict=True)])
 
 
-def refined(video, masks, given=(0,), **options):
+def refined(video, masks, given=(0,), autocast=None, **options):
     refiner = OnlineAdaptation(**dict(size=64, base_channels=8, iterations=60, lr=2e-3) | options)
     with torch.no_grad():
-        return list(refiner(video, as_maps(masks), set(given), device=CPU))
+        return list(refiner(video, as_maps(masks), set(given), device=CPU, autocast=autocast))
 
 
-def test_it_learns_the_object_and_not_the_errors():
+@pytest.mark.parametrize('autocast', [None, torch.bfloat16])
+def test_it_learns_the_object_and_not_the_errors(autocast):
     video = FakeVideo(8, (64, 96))
     masks = torn(video)
-    before, after = iou(masks, exact(video)), iou(refined(video, masks), exact(video))
+    after = iou(refined(video, masks, autocast=autocast), exact(video))
+    before = iou(masks, exact(video))
     assert before < .85
     assert after > before + .05, (before, after)
 
