@@ -248,9 +248,10 @@ class AppearanceNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of the size of the image, in float32."""
-        # here and not around the training: autocast keeps what it cast until its end, and the
-        # network would learn nothing from its updates
-        with torch.autocast(image.device.type, self.autocast, enabled=self.autocast is not None):
+        # without cache: autocast keeps cast weights until the outermost context ends, which may be
+        # a test loop's, and the network would never see its own updates
+        with torch.autocast(image.device.type, self.autocast, self.autocast is not None,
+                            cache_enabled=False):
             return widened(self._forward(image))
 
     def _forward(self, image: Tensor) -> Tensor:
