@@ -32,7 +32,7 @@ from ..losses import cross_entropy, dice_loss
 from .base import Refiner, Report, no_report
 
 MOST_FRAMES = 256  # kept in memory to train on; of a longer video as many, evenly spaced
-LEAST_ITERATIONS = 100  # below, a network says less than the masks that it was taught with
+LEAST_ITERATIONS = 100  # below, it has hardly learned the object
 AUGMENT = (dict(type='RandomFlipClip'), dict(type='RandomGray', prob=0.1),
            dict(type='ColorJitter', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05))
 
@@ -153,12 +153,13 @@ class OnlineAdaptation(Refiner):
         optimizer = torch.optim.Adam(net.parameters(), self.lr)
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, 50, 0.5)
         rng, began = np.random.default_rng(self.seed), time.monotonic()
+        least = min(LEAST_ITERATIONS, self.iterations)
         for done in range(self.iterations):
             if self.time_budget is not None and time.monotonic() - began > self.time_budget:
-                if done < min(LEAST_ITERATIONS, self.iterations):
+                if done < least:
                     warnings.warn(f'masks are not adapted: only {done} of {self.iterations} '
-                                  f'iterations fit into {self.time_budget:g} s, fewer than '
-                                  f'{LEAST_ITERATIONS} make masks worse; give more time, or a GPU',
+                                  f'iterations fit into {self.time_budget:g} s and it takes '
+                                  f'{least} or more; give more time, or a GPU',
                                   stacklevel=2)
                     return False
                 break
