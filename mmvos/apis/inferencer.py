@@ -47,7 +47,7 @@ class VOSInferencer:
 
     Args:
         model: A name of `list_models()`, the path of a config, a config or its `model` dict, or a
-            built segmentor, which is copied before anything of it is changed.
+            built segmentor, which is copied where `dtype` or `refiner` changes it.
         checkpoint: Weights, or the name of a model that has some; a model given by its name brings
             its own.
         device: 'cpu', 'cuda', 'cuda:1', ...; the GPU, if there is one, by default.

@@ -1,37 +1,6 @@
 # Table 3: 100 videos, second stage
-_base_ = ['../../_base_/default_runtime.py']
+_base_ = ['../zhu_r18_memory_ytvos.py']
 
-model = dict(
-    type='MomentumPropagation',
-    backbone=dict(type='VOSResNet18'),
-    matching_head=dict(type='LocalMatching', radius=12),
-    memory=dict(type='FrameBank', anchors=(0, 5), recent=3, gap=2),
-    reconstruction_head=dict(type='LocalMatching', radius=12),
-    loss=dict(type='ColorReconstructionLoss', scale=20.),
-    momentum=0.999)
-
-train_dataloader = dict(
-    batch_size=48,
-    num_workers=8,
-    persistent_workers=True,
-    drop_last=True,
-    sampler=dict(type='ClipSampler'),
-    dataset=dict(
-        type='MemoryClipDataset',
-        length=6,
-        source=dict(
-            type='VideoFolder',
-            roots=['data/YouTubeVOS/train_all_frames/JPEGImages'],
-            indices=100,
-            short_side=480,
-            cache_dir='work_dirs/cache_ytvos_480'),
-        pipeline=[
-            # without masks the window is anywhere in the frame
-            dict(type='CropAroundObject', size=(384, 384), scale=(0.6, 1.2)),
-            dict(type='ColorJitter', prob=0.3),
-            dict(type='PackClip'),
-        ]))
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=10000, val_interval=10**9)
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))
+train_dataloader = dict(dataset=dict(source=dict(indices=100)))
 
 load_from = 'work_dirs/zhu_r18_pairs_100videos/iter_120000.pth'

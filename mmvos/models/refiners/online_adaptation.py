@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
@@ -33,7 +32,7 @@ from ..losses import cross_entropy, dice_loss
 from .base import Refiner, Report, no_report
 
 MOST_FRAMES = 256  # kept in memory to train on; of a longer video as many, evenly spaced
-LEAST_ITERATIONS = 100  # below, a network says less than the masks that it was taught with
+LEAST_ITERATIONS = 100  # below, it has hardly learned the object
 AUGMENT = (dict(type='RandomFlipClip'), dict(type='RandomGray', prob=0.1),
            dict(type='ColorJitter', brightness=0.2, contrast=0.2, saturation=0.2, hue=0.05))
 
@@ -110,18 +109,15 @@ class OnlineAdaptation(Refiner):
             yield from masks
             return
         begins = np.array([0, *(start[key] for key in sorted(start))])
-        precision = partial(torch.autocast, device.type, autocast, enabled=autocast is not None)
-        with precision():
-            net = self.adapted(self.examples(video, masks, given, ids, begins), len(ids), device,
-                               report)
-        if net is None:
+        net = AppearanceNet(len(ids), self.base_channels, self.seed, autocast)
+        net.to(device, memory_format=torch.channels_last)
+        examples = self.examples(video, masks, given, ids, begins)
+        if not self.adapted(net, examples, device, report):
             yield from masks
             return
         with closing(video.frames()) as frames:
             for t, image in enumerate(frames):
-                with precision():
-                    channels = self.predicted(net, image, begins <= t, device)
-                yield ids.astype(np.uint8)[channels]
+                yield ids.astype(np.uint8)[self.predicted(net, image, begins <= t, device)]
 
     def examples(self, video: VideoSource, masks: LabelMaps, given: Collection[int],
                  ids: np.ndarray, begins: np.ndarray) -> list[Example]:
@@ -150,31 +146,30 @@ class OnlineAdaptation(Refiner):
         return found
 
     @torch.enable_grad()
-    def adapted(self, examples: Sequence[Example], channels: int, device: torch.device,
-                report: Report) -> nn.Module | None:
-        """A network trained on these frames, in eval mode; None if there was no time for it."""
-        with torch.random.fork_rng(devices=[]):  # who calls keeps his random numbers
-            torch.default_generator.manual_seed(self.seed)
-            net = AppearanceNet(channels, self.base_channels)
-        net.to(device, memory_format=torch.channels_last).train()
+    def adapted(self, net: nn.Module, examples: Sequence[Example], device: torch.device,
+                report: Report) -> bool:
+        """Train the network on these frames; whether there was time for it."""
+        net.train()
         optimizer = torch.optim.Adam(net.parameters(), self.lr)
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, 50, 0.5)
         rng, began = np.random.default_rng(self.seed), time.monotonic()
+        least = min(LEAST_ITERATIONS, self.iterations)
         for done in range(self.iterations):
             if self.time_budget is not None and time.monotonic() - began > self.time_budget:
-                if done < min(LEAST_ITERATIONS, self.iterations):
+                if done < least:
                     warnings.warn(f'masks are not adapted: only {done} of {self.iterations} '
-                                  f'iterations fit into {self.time_budget:g} s, fewer than '
-                                  f'{LEAST_ITERATIONS} make masks worse; give more time, or a GPU',
+                                  f'iterations fit into {self.time_budget:g} s and it takes '
+                                  f'{least} or more; give more time, or a GPU',
                                   stacklevel=2)
-                    return None
+                    return False
                 break
             optimizer.zero_grad()
             self.loss(net, examples, rng, device).backward()
             optimizer.step()
             schedule.step()
             report('adapt', done + 1, self.iterations)
-        return net.eval()
+        net.eval()
+        return True
 
     def loss(self, net: nn.Module, examples: Sequence[Example], rng: np.random.Generator,
              device: torch.device) -> Tensor:
@@ -183,7 +178,7 @@ class OnlineAdaptation(Refiner):
         changed = [self.augmented(example, rng) for example in chosen]
         images = torch.stack([_to_tensor(frame, device) for frame, _ in changed])
         channels = torch.from_numpy(np.stack([mask for _, mask in changed])).to(device)
-        probs = widened(net(images)).softmax(1)
+        probs = net(images).softmax(1)
         target = F.one_hot(channels.long(), probs.shape[1]).movedim(-1, 1).to(probs.dtype)
         losses = []
         for example, p, y in zip(chosen, probs, target, strict=True):
@@ -207,7 +202,7 @@ class OnlineAdaptation(Refiner):
                   device: torch.device) -> np.ndarray:
         """(H,W) channels of an image, of those that are `known` (C,) only."""
         small = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
-        logits = F.interpolate(widened(net(_to_tensor(small, device)[None])), image.shape[:2],
+        logits = F.interpolate(net(_to_tensor(small, device)[None]), image.shape[:2],
                                mode='bilinear', align_corners=False)
         logits[:, torch.from_numpy(~known).to(device)] = -torch.inf
         return hard_labels(logits)[0, 0].cpu().numpy()
@@ -229,10 +224,19 @@ class AppearanceNet(nn.Module):
     Args:
         channels: C.
         base: Channels of the encoder's first stage.
+        seed: Of its weights.
+        autocast: The type of convolutions, None for float32.
     """
 
-    def __init__(self, channels: int, base: int) -> None:
+    def __init__(self, channels: int, base: int, seed: int,
+                 autocast: torch.dtype | None = None) -> None:
         super().__init__()
+        self.autocast = autocast
+        with torch.random.fork_rng(devices=[]):  # who calls keeps his random numbers
+            torch.default_generator.manual_seed(seed)
+            self._build(channels, base)
+
+    def _build(self, channels: int, base: int) -> None:
         self.encoder = MODELS.build(dict(
             type='mmseg.ResNet', depth=18, base_channels=base, stem_channels=base,
             norm_cfg=dict(type='BN')))
@@ -244,7 +248,14 @@ class AppearanceNet(nn.Module):
         self.head = nn.Conv2d(base, channels, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of the size of the image."""
+        """Logits of the size of the image, in float32."""
+        # without cache: autocast keeps cast weights until the outermost context ends, which may be
+        # a test loop's, and the network would never see its own updates
+        with torch.autocast(image.device.type, self.autocast, self.autocast is not None,
+                            cache_enabled=False):
+            return widened(self._forward(image))
+
+    def _forward(self, image: Tensor) -> Tensor:
         encoder, x = self.encoder, normalize_imagenet(image)
         x = encoder.relu(encoder.norm1(encoder.conv1(x)))
         skips, x = [x], encoder.maxpool(x)
