@@ -26,7 +26,7 @@ help:
 venv: $(STAMP) $(BUILT)
 
 # torch goes first: with it in place no other package can ask for its newest CUDA build.
-$(STAMP): setup.py requirements/runtime.txt requirements/engine.txt requirements/tests.txt requirements/constraints.txt
+$(STAMP): setup.py requirements/runtime.txt requirements/engine.txt requirements/crf.txt requirements/tests.txt requirements/constraints.txt
 	@echo 'installing into $(VENV) ...'
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install -q -c requirements/constraints.txt "$$(grep '^torch==' requirements/constraints.txt)"

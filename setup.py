@@ -100,7 +100,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=('mmvos', 'mmvos.*')),
     install_requires=read_requirements('runtime'),
-    extras_require={'engine': read_requirements('engine')},
+    extras_require={name: read_requirements(name) for name in ('engine', 'crf')},
     cmdclass={'build_py': BuildAll, 'bdist_wheel': TagForAnyPython},
     zip_safe=False,
     classifiers=[

@@ -7,6 +7,7 @@ from .losses import ColorClassLoss, ColorReconstructionLoss, CrossEntropy
 from .matching_heads import GlobalMatching, LocalMatching, MovedWindowMatching
 from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
+from .postprocessors import DenseCRF
 from .refiners import OnlineAdaptation, Refiner
 from .segmentors import (
     AGAME,
@@ -27,7 +28,7 @@ from .segmentors import (
 
 __all__ = [
     'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'AdaptiveBank', 'ColorClassLoss',
-    'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'FlowPropagation',
+    'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'DenseCRF', 'FlowPropagation',
     'FrameBank', 'FrameMemory', 'GaussianAppearance', 'GlobalMatching', 'LabelPropagation',
     'LocalMatching', 'MUNet', 'MemoryManager', 'MomentumPropagation', 'MotionEstimator',
     'MovedWindowMatching', 'ObjectHeads', 'OnlineAdaptation', 'RVOSMask', 'RawColor',

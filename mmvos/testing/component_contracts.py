@@ -286,3 +286,17 @@ def check_refiner(cls: type) -> None:
             assert labels.dtype == np.uint8, f'{labels.dtype} instead of uint8'
             assert set(np.unique(labels).tolist()) <= ids, 'ids that nobody gave'
         assert masks.pngs == kept, 'the masks were changed'
+
+
+def check_postprocessor(cls: type) -> None:
+    """(C,H,W) probabilities that sum to one, for one and three objects; arguments stay."""
+    image = np.random.default_rng(0).integers(0, 256, (17, 23, 3), np.uint8)
+    for channels in (2, 4):
+        probs = _random(channels, 17, 23).detach().softmax(0).numpy()
+        kept = probs.copy(), image.copy()
+        found = build(cls)(image, probs)
+        assert found.shape == probs.shape, found.shape
+        assert found.dtype == np.float32, f'{found.dtype} instead of float32'
+        assert np.allclose(found.sum(0), 1, atol=1e-4), 'no probabilities'
+        assert np.array_equal(probs, kept[0]), 'the probabilities were changed'
+        assert np.array_equal(image, kept[1]), 'the image was changed'

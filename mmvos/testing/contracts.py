@@ -33,6 +33,7 @@ from .component_contracts import (
     check_memory,
     check_motion,
     check_object_heads,
+    check_postprocessor,
     check_refiner,
 )
 from .construction_contracts import check_arguments, check_example, check_slots
@@ -71,6 +72,7 @@ BY_FORWARD: dict[tuple[str, ...], tuple[Check, ...]] = {
     ('readout', 'value', 'skips'): (check_decode_head,),
     ('features', 'mean', 'var'): (check_appearance,),
     ('hidden',): (check_object_heads,),
+    ('image', 'probs'): (check_postprocessor,),
 }
 
 

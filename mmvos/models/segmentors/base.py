@@ -30,12 +30,15 @@ class VideoSegmentor(BaseModel):
 
         predict > segment_video > VOSSession.step > step > segment     logits of this frame
                                                          > memorize    the only writer of the state
+                                                  > postprocessor, if there is one
                                 > refiner, if there is one
         loss > the method's own
 
     Args:
         geometry: Arguments of `Geometry`, applied to frames and masks before the network sees
             them; only `VOSSession` inverts it.
+        postprocessor: Config or module of what changes the probabilities of a frame after the
+            network; nothing is remembered of it. See `DenseCRF`.
         refiner: Config or module of a second pass over whole videos; see `Refiner`.
         data_preprocessor: Config or module; `VOSDataPreprocessor` by default.
         init_cfg: See mmengine's BaseModule.
@@ -46,13 +49,16 @@ class VideoSegmentor(BaseModel):
     map_names: tuple[str, ...] = ()  # of what `maps` can show
     autocast: torch.dtype | None = None  # set by `apis.use_dtype`; None: as the caller has it
 
-    def __init__(self, *, geometry: dict | None = None, refiner: dict | Refiner | None = None,
+    def __init__(self, *, geometry: dict | None = None,
+                 postprocessor: dict | torch.nn.Module | None = None,
+                 refiner: dict | Refiner | None = None,
                  data_preprocessor: dict | torch.nn.Module | None = None,
                  init_cfg: dict | None = None) -> None:
         # MMEngine would look the type up in its own scope
         data_preprocessor = MODELS.build(data_preprocessor or dict(type='VOSDataPreprocessor'))
         super().__init__(data_preprocessor, init_cfg)
         self.geometry = Geometry(**(geometry or {}))
+        self.postprocessor = postprocessor and MODELS.build(postprocessor)
         self.refiner = refiner and MODELS.build(refiner)
         self.listeners: list[Callable[[VOSDataSample, int, np.ndarray], None]] = []
         self.report: Report = no_report

@@ -49,7 +49,8 @@ class COSNet(VideoSegmentor):
         loss: Config or module of the loss of pairs, None for a model that is only tested.
         static_loss: The same for single frames.
         penalty: Weight of the co-attention's `penalty`.
-        **kwargs: `geometry`, which needs a `size`; `refiner`, `data_preprocessor`, `init_cfg`.
+        **kwargs: `geometry`, which needs a `size`; `postprocessor`, `refiner`,
+            `data_preprocessor`, `init_cfg`.
 
     Raises:
         ValueError: Unknown sampling, fewer than 0 references, or a geometry without size.

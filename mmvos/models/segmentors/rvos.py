@@ -145,7 +145,7 @@ class RVOS(RecurrentSegmentor):
         num_slots: Objects at most.
         match_candidates: 'first_n' or 'all', see `SetMatcher`.
         heads: Config or module, see `ObjectHeads`: RSIS's, which RVOS has not.
-        **kwargs: `geometry`, `refiner`, `data_preprocessor`, `init_cfg`.
+        **kwargs: `geometry`, `postprocessor`, `refiner`, `data_preprocessor`, `init_cfg`.
 
     Raises:
         ValueError: Less than one slot.
@@ -251,7 +251,7 @@ class RVOSMask(RecurrentSegmentor):
         recurrence: See `RecurrentSegmentor`.
         previous: What training gives as previous masks: the true ones ('given'), then, in a
             second stage, the soft ones that it found itself ('inferred', the paper's "+").
-        **kwargs: `geometry`, `refiner`, `data_preprocessor`, `init_cfg`.
+        **kwargs: `geometry`, `postprocessor`, `refiner`, `data_preprocessor`, `init_cfg`.
     """
 
     example = dict(backbone=_BACKBONE, in_channels=(4, 8, 16, 32), channels=(8, 6, 5, 4),

@@ -86,7 +86,7 @@ class VOSSession:
         self.ids += [key for key in given if key not in self.ids]
         frame = self._frame(image, given)
         self.probs = probs = self.segmentor.step(frame, self.state)
-        labels = self._labels(probs, frame.image.shape[-2:])
+        labels = self._labels(image, probs, frame.image.shape[-2:])
         if self.keep_maps:
             self.maps = self._maps(frame)
         self.index += 1
@@ -216,9 +216,13 @@ class VOSSession:
     def _device(self) -> torch.device:
         return self.segmentor.data_preprocessor.device
 
-    def _labels(self, probs: Tensor, padded: torch.Size) -> np.ndarray:
+    def _labels(self, image: np.ndarray, probs: Tensor, padded: torch.Size) -> np.ndarray:
         assert probs.shape[-2:] == padded, 'segment returns maps of the size of its frame'
-        channels = hard_labels(self._to_native(probs))[0, 0].cpu().numpy()
+        native = self._to_native(probs)
+        if self.segmentor.postprocessor is not None:
+            better = self.segmentor.postprocessor(image, native[0].float().cpu().numpy())
+            native = torch.from_numpy(better)[None]
+        channels = hard_labels(native)[0, 0].cpu().numpy()
         return np.array([0, *self.ids], np.uint8)[channels]
 
     def _maps(self, frame: Frame) -> dict[str, np.ndarray]:

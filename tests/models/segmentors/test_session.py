@@ -209,3 +209,23 @@ def test_removed_objects():
     assert not session.step(IMAGE).any()
     assert session.step(IMAGE, mask).tolist() == mask.tolist()  # given again
     assert session.step(IMAGE).tolist() == mask.tolist()
+
+
+class Swapped(torch.nn.Module):
+    """What was background is the object."""
+
+    def forward(self, image, probs):
+        assert probs.shape == (2, *image.shape[:2])
+        return probs[::-1].copy()
+
+
+def test_postprocessing_changes_what_is_shown_and_not_what_is_remembered():
+    shown, plain = copier(), copier()
+    shown.postprocessor = Swapped()
+    mask = np.array([[1, 1, 0], [0, 1, 0]], np.uint8)
+    found = [[model.step(IMAGE, given) for given in (mask, None, None)]
+             for model in (shown.session(), plain.session())]
+    for swapped, labels in zip(found[0][1:], found[1][1:], strict=True):
+        assert np.array_equal(labels, mask)
+        assert np.array_equal(swapped, 1 - mask)
+    assert np.array_equal(found[0][0], mask), 'a given mask comes back'
