@@ -15,9 +15,12 @@ from .segmentors import (
     MAST,
     RVOS,
     STM,
+    CentrePrior,
     CorrFlow,
+    COSNet,
     FlowPropagation,
     LabelPropagation,
+    LargestMovingRegion,
     MomentumPropagation,
     MUNet,
     RVOSMask,
@@ -27,11 +30,11 @@ from .segmentors import (
 )
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'AdaptiveBank', 'ColorClassLoss',
-    'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'DenseCRF', 'FlowPropagation',
-    'FrameBank', 'FrameMemory', 'GaussianAppearance', 'GlobalMatching', 'LabelPropagation',
-    'LocalMatching', 'MUNet', 'MemoryManager', 'MomentumPropagation', 'MotionEstimator',
-    'MovedWindowMatching', 'ObjectHeads', 'OnlineAdaptation', 'RVOSMask', 'RawColor',
-    'RefineDecoder', 'Refiner', 'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession',
-    'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
+    'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'AdaptiveBank', 'COSNet', 'CentrePrior',
+    'ColorClassLoss', 'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'DenseCRF',
+    'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance', 'GlobalMatching',
+    'LabelPropagation', 'LargestMovingRegion', 'LocalMatching', 'MUNet', 'MemoryManager',
+    'MomentumPropagation', 'MotionEstimator', 'MovedWindowMatching', 'ObjectHeads',
+    'OnlineAdaptation', 'RVOSMask', 'RawColor', 'RefineDecoder', 'Refiner', 'VOSDataPreprocessor',
+    'VOSResNet18', 'VOSSession', 'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
 ]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmvos.models import STM, VideoSegmentor
+from mmvos.models import STM, COSNet, VideoSegmentor
 from mmvos.structures import VideoState
 
 TOOLS = Path(__file__).parents[2] / 'tools/analysis_tools'
@@ -70,7 +70,7 @@ def test_operations(tool, tmp_path, objects, frames, warm_up, middle):
     # 2 operations x outputs x inputs of each; the counted frames lie around `middle`
     convolutions = 2 * HEIGHT * WIDTH * (4 * 3 * 9 + objects * 2)
     assert found['gflop'] * 1e9 == pytest.approx(convolutions + 2 * middle)
-    assert set(found['seconds']) == {'decode', 'other', 'write'}
+    assert set(found['seconds']) == {'start', 'decode', 'other', 'write'}
 
 
 def test_counted_frames_take_no_time(tool, monkeypatch):
@@ -96,6 +96,43 @@ def test_stages_and_bank(tool, config, monkeypatch):
     per_object = STM.example['key_channels'] + STM.example['decoder']['value_channels'] + 1 / 6
     mib = items * 2 * per_object * (2 * 3) * 4 / 2**20  # 2 objects, 2x3 cells, and `exists`
     assert report['banks'] == {'memory': dict(mib=pytest.approx(mib), limit_mib=64)}
+
+
+@pytest.fixture
+def cosnet(tmp_path):
+    """A tiny COSNet, whose references are read before the first frame."""
+    path = tmp_path / 'cosnet.py'
+    path.write_text(f"model = {dict(type='COSNet', **COSNet.example)!r}\n")
+    return str(path)
+
+
+def test_what_is_done_once_for_the_video_is_shared_by_its_frames(tool, tmp_path, monkeypatch):
+    clock = [0.]
+
+    class Slow(Counted):
+        def init_state(self, video):
+            assert len(video) == 4 + tool.COUNTED
+            clock[0] += 8
+            return VideoState()
+
+    monkeypatch.setattr(tool.time, 'perf_counter', lambda: clock[0])
+    found = tool.measure(arguments(frames=4), Slow(), tmp_path)
+    assert found['seconds'] == dict(start=2, decode=0, other=0, write=0)
+
+
+def test_a_method_that_looks_at_the_video_first(tool, cosnet, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', cosnet, '--height', '32', '--width', '48',
+                                      '--frames', '4'])
+    report = tool.run_one(tool.parse_args())
+    assert report['objects'] == 1
+    assert all(report[name] > 0 for name in ('start', 'encode', 'match'))
+    assert report['state_mib'] == pytest.approx((8 * 3 * 5 * 6 * 4 + 3 * 8 + 1) / 2**20)
+
+
+def test_a_method_without_masks_is_given_no_objects(tool, cosnet, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', cosnet, '--objects', '2'])
+    with pytest.raises(ValueError, match='COSNet finds objects by itself; leave --objects out'):
+        tool.run_one(tool.parse_args())
 
 
 def report(objects, total, gflop):

@@ -14,7 +14,9 @@ convolutions and matrix products in whatever form torch runs them, in `segment` 
 Not counted: norms, activations, softmax, pooling, interpolation, anything else that works element
 by element, and the ops of mmvos (local matching, warp) and OpenCV (DIS), of which torch knows
 nothing. They are counted on five more frames in the middle of the timed ones, which are not
-timed: there a memory that grows with the video has the mean size of that time.
+timed: there a memory that grows with the video has the mean size of that time. What is done once
+for the whole video (COSNet's references) is 'start', its time shared by all frames; its operations
+are not counted.
 """
 import argparse
 import json
@@ -51,13 +53,15 @@ from mmvos.registry import MODELS
 from mmvos.structures import FrameFolder
 
 COUNTED = 5  # frames: one period of a memory of every fifth frame
-STAGES = ('decode', 'encode', 'flow', 'match', 'upsample', 'head', 'memorize', 'write', 'other')
+STAGES = ('start', 'decode', 'encode', 'flow', 'match', 'upsample', 'head', 'memorize', 'write',
+          'other')
 # stage: attributes of the model and their methods
 PARTS = {
-    'encode': [('backbone', 'forward'), ('query_encoder', 'forward'), ('query_kv', 'forward')],
+    'encode': [('backbone', 'forward'), ('features', 'forward'), ('query_encoder', 'forward'),
+               ('query_kv', 'forward')],
     'flow': [('motion_estimator', 'forward'), ('motion_estimator', 'encode'), ('motion', None),
              ('motion_net', 'forward')],
-    'match': [('matching_head', 'forward'), ('appearance', 'forward')],
+    'match': [('matching_head', 'forward'), ('appearance', 'forward'), ('co_attention', 'forward')],
     'upsample': [('upsample', None)],
     'head': [('propagation', 'forward'), ('decoder', 'forward'), ('upsampling', 'forward')],
     'memorize': [('memory_encoder', 'forward'), ('memory_kv', 'forward'),
@@ -170,7 +174,11 @@ def render(args: argparse.Namespace, folder: Path) -> tuple[FrameFolder, dict]:
 def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path) -> dict[str, Any]:
     """Per frame after the warm-up: seconds of each stage, CPU seconds, GFLOP; and the session."""
     video, mask = render(args, folder)
-    timer, session = StageTimer(model.data_preprocessor.device), model.session()
+    timer = StageTimer(model.data_preprocessor.device)
+    timer.restart()
+    with timer.stage('start'):
+        session = model.session(video)
+    start, start_cpu = (x / args.frames for x in (timer.seconds['start'], timer.cpu()))
     timer.wrap(model)
     first = min(args.warm_up, args.frames - 1)
     middle = (first + args.frames + 1) // 2
@@ -185,14 +193,15 @@ def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path) -> di
                 with timer.stage('decode'):
                     image = next(images)
                 with timer.stage('other'), counters.get(index, nullcontext()):
-                    labels = session.step(image, mask if index == 0 else None)
+                    labels = session.step(image, mask if index == 0 and model.needs_mask else None)
                 with timer.stage('write'):
                     later(write, folder / 'masks' / f'{index:05d}.png', labels)
         with timer.stage('write'):
             stack.close()
     seconds = {name: timer.seconds[name] / (args.frames - first)
                for name in STAGES if name in timer.seconds}
-    return dict(session=session, seconds=seconds, cpu=timer.cpu() / (args.frames - first),
+    return dict(session=session, seconds=dict(start=start, **seconds),
+                cpu=start_cpu + timer.cpu() / (args.frames - first),
                 gflop=sum(each.get_total_flops() for each in counters.values()) / COUNTED / 1e9)
 
 
@@ -231,6 +240,9 @@ def run_one(args: argparse.Namespace) -> dict:
     device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     model.to(device)
     use_dtype(model, args.dtype)
+    if not model.needs_mask and args.objects != [1]:
+        raise ValueError(f'{type(model).__name__} finds objects by itself; leave --objects out (a '
+                         'model of several takes --cfg-options model.num_slots=5)')
     with tempfile.TemporaryDirectory() as folder:
         found = measure(args, model, Path(folder))
     state, seconds = found['session'].state, found['seconds']
@@ -238,7 +250,8 @@ def run_one(args: argparse.Namespace) -> dict:
              for name, bank in state.banks.items()}
     report = dict(
         config=args.config, height=args.height, width=args.width, frames=args.frames,
-        objects=args.objects[0], dtype=args.dtype, device=device_name(device),
+        objects=args.objects[0] if model.needs_mask else model.num_slots,
+        dtype=args.dtype, device=device_name(device),
         threads=torch.get_num_threads(), peak_mib=round(peak_mib(), 1), cpu=found['cpu'],
         gflop=found['gflop'], state_mib=state.nbytes() / 2**20, banks=banks,
         total=sum(seconds.values()), **seconds)
