@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 Labels = NDArray[np.uint8]
 
@@ -55,6 +54,8 @@ def paint_slots(probs: NDArray, first: Mapping[int, Labels], threshold: float = 
 def _assign(slots: NDArray[np.bool_], first: Mapping[int, Labels]
             ) -> list[tuple[float, int, int, int]]:
     """(IoU, slot, id, frame) of every object that gets a slot."""
+    from scipy.optimize import linear_sum_assignment  # takes longer to import than the rest
+
     free, found = list(range(len(slots))), []
     for frame in sorted(first):
         ids = [int(key) for key in np.unique(first[frame]) if key]

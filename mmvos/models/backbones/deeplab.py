@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
-from mmseg.models.decode_heads.aspp_head import ASPPModule
 from torch import Tensor, nn
 
 from ...registry import MODELS
@@ -40,6 +39,8 @@ class DeepLabFeatures(BaseModule):
                  out_channels: int = 256, dilations: Sequence[int] = (1, 6, 12, 18),
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        from mmseg.models.decode_heads.aspp_head import ASPPModule  # a second, and warnings
+
         self.backbone = MODELS.build(backbone)
         self.pooled = ConvModule(in_channels, channels, 1, norm_cfg=BN)
         self.branches = ASPPModule(tuple(dilations), in_channels, channels, None, BN,
