@@ -28,6 +28,7 @@ def parse_args():
                         '(default: %(default)s)')
     parser.add_argument('--init-from', metavar='MODEL', help='without a mask: a model that finds '
                         'objects by itself; its surest mask is followed to both ends of the video')
+    parser.add_argument('--init-checkpoint', metavar='FILE', help='other weights for that model')
     parser.add_argument('--checkpoint', metavar='FILE', help='other weights than the model\'s own')
     parser.add_argument('--device', help='cpu, cuda, cuda:1 (default: the GPU, if there is one)')
     parser.add_argument('--dtype', choices=['fp32', 'bf16'], default='fp32',
@@ -41,7 +42,7 @@ def parse_args():
     parser.add_argument('--adapt', type=float, nargs='?', const=float('inf'), metavar='SECONDS',
                         help='refine the masks by a network trained on this video, for so many '
                         'seconds at most if given (OnlineAdaptation: a GPU, or some minutes)')
-    return parser.parse_args()
+    return parser.parse_intermixed_args()  # options may stand between video and mask
 
 
 def main():
@@ -52,7 +53,7 @@ def main():
         refiner = dict(type='OnlineAdaptation', time_budget=args.adapt)
     inferencer = VOSInferencer(args.model, checkpoint=args.checkpoint, device=args.device,
                                dtype=args.dtype, size=args.size, refiner=refiner,
-                               init_from=args.init_from)
+                               init_from=args.init_from, init_checkpoint=args.init_checkpoint)
     inferencer(args.video, args.mask, args.out, mask_palette=args.mask_palette,
                save_maps=args.save_maps)
     maps = f', {args.out}/maps' if args.save_maps else ''

@@ -9,7 +9,7 @@ model = dict(
         type='DeepLabFeatures',
         backbone=dict(
             type='mmseg.ResNet', depth=101, strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4),
-            out_indices=(3,)),
+            out_indices=(3,), style='caffe'),
         in_channels=2048,
         channels=512,
         out_channels=256),

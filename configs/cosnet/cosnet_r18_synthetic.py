@@ -20,4 +20,4 @@ model = dict(
         dict(type='BalancedBCE'), dict(type='L1Loss')], weights=[0.1, 0.08]),
     geometry=dict(size=(240, 416)))
 
-test_evaluator = dict(protocol='davis2017-unsupervised')
+test_evaluator = dict(protocol='davis2016-unsupervised')  # one object is found

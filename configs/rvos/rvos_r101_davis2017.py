@@ -12,4 +12,5 @@ model = dict(
     match_candidates='first_n',
     geometry=dict(size=(240, 427)))
 
+test_dataloader = dict(dataset=dict(annotations='Annotations_unsupervised'))  # its own download
 test_evaluator = dict(protocol='davis2017-unsupervised')

@@ -58,6 +58,7 @@ class VOSInferencer:
             dict(type='OnlineAdaptation', time_budget=60); the model's own, if None.
         init_from: A model that finds objects by itself (`cosnet_r18`), as `model` is given: where
             no mask is, its surest one is the first, and is followed to both ends of the video.
+        init_checkpoint: Weights of that model, as `checkpoint` is given.
 
     Raises:
         ValueError: There is no such model, device or dtype, or the weights are missing or not the
@@ -74,20 +75,25 @@ class VOSInferencer:
                  checkpoint: str | Path | None = None, device: str | torch.device | None = None,
                  dtype: str = 'fp32', size: int = 480,
                  refiner: dict | Refiner | None = None,
-                 init_from: str | Path | Config | Mapping | VideoSegmentor | None = None) -> None:
+                 init_from: str | Path | Config | Mapping | VideoSegmentor | None = None,
+                 init_checkpoint: str | Path | None = None) -> None:
         if size < 1:
             raise ValueError(f'size, the shorter side in pixels, should be 1 or more, got {size}')
         setup()
         self.device = _device(device)
         self.size = size
-        if isinstance(model, VideoSegmentor) and (dtype != 'fp32' or refiner is not None):
+        if isinstance(model, VideoSegmentor) and refiner is not None:
             model = copy.deepcopy(model)
-        self.model = _segmentor(model, checkpoint).to(self.device).eval()
-        use_dtype(self.model, dtype)
+        self.model = self._ready(model, checkpoint, dtype)
         if refiner is not None:
             self.model.refiner = MODELS.build(refiner)
-        self.finder = None if init_from is None else _finder(init_from, self.model).to(
-            self.device).eval()
+        self.finder = None
+        if init_from is not None:
+            self.finder = self._ready(init_from, init_checkpoint, dtype, '--init-checkpoint')
+            _check_finder(self.finder, self.model)
+        elif init_checkpoint is not None:
+            raise ValueError(f'init_checkpoint={str(init_checkpoint)!r} is for a model that finds '
+                             'the first mask; give it as init_from, too')
 
     def __call__(self, video: str | Path | VideoSource, masks: GivenMasks | None = None,
                  out_dir: str | Path | None = None, *, mask_palette: Palette | None = None,
@@ -154,9 +160,23 @@ class VOSInferencer:
         """A fresh session, frame in and masks out; see `VOSSession`.
 
         Raises:
-            ValueError: The model has a refiner.
+            ValueError: The model has a refiner, or `init_from` is to find its first mask.
         """
+        if self.finder is not None:
+            raise ValueError('init_from looks at the whole video and a session has none; use '
+                             'VOSInferencer(...)(video), or leave init_from out')
         return self.model.session(size=self.size, keep_maps=keep_maps)
+
+
+    def _ready(self, model: str | Path | Config | Mapping | VideoSegmentor,
+               checkpoint: str | Path | None, dtype: str,
+               option: str = '--checkpoint') -> VideoSegmentor:
+        """The model with its weights, to segment with; one that `dtype` changes is copied."""
+        if isinstance(model, VideoSegmentor) and dtype != 'fp32':
+            model = copy.deepcopy(model)
+        model = _segmentor(model, checkpoint, option).to(self.device).eval()
+        use_dtype(model, dtype)
+        return model
 
 
 class _Bar:
@@ -197,7 +217,7 @@ class _Bar:
 
 
 def _segmentor(model: str | Path | Config | Mapping | VideoSegmentor,
-               checkpoint: str | Path | None) -> VideoSegmentor:
+               checkpoint: str | Path | None, option: str) -> VideoSegmentor:
     """The model with its weights, on the CPU."""
     if isinstance(model, str | Path):
         config, weights = resolve_model(model)
@@ -207,21 +227,18 @@ def _segmentor(model: str | Path | Config | Mapping | VideoSegmentor,
         with DefaultScope.overwrite_default_scope(scope):
             model = MODELS.build(copy.deepcopy(model.get('model', model)))
         if checkpoint is None and any(p.requires_grad for p in model.parameters()):
-            raise ValueError(f'{type(model).__name__} needs weights; give a checkpoint: a '
-                             '.pth file, or the name of a model: mamp_r18')
+            raise ValueError(f'{type(model).__name__} needs weights; give a checkpoint '
+                             f'({option}): a .pth file, or the name of a model: mamp_r18')
     if checkpoint is not None:
         load_weights(model, find_checkpoint(checkpoint))
     return model
 
 
-def _finder(model: str | Path | Config | Mapping | VideoSegmentor,
-            follower: VideoSegmentor) -> VideoSegmentor:
-    """A model that finds first masks for another one."""
-    finder = _segmentor(model, None)
+def _check_finder(finder: VideoSegmentor, follower: VideoSegmentor) -> None:
+    """Raise ValueError unless one finds first masks for the other."""
     if finder.needs_mask or not follower.needs_mask:
         raise ValueError('init_from should find objects by itself for a model that follows masks, '
                          f'got {type(finder).__name__} for {type(follower).__name__}')
-    return finder
 
 
 def _device(name: str | torch.device | None) -> torch.device:

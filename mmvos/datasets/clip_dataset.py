@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from mmengine.dataset import Compose
+from mmengine.logging import print_log
 from torch.utils.data import Dataset
 
 from ..registry import DATASETS, TRANSFORMS
@@ -89,6 +90,12 @@ class ClipDataset(Clips):
         if not len(self):
             raise ValueError(f'no video has {length} frames at a gap of {min(self.gaps)}; use '
                              'longer videos, shorter clips or smaller gaps')
+        short = [video.name for video in self.videos
+                 if len(range(0, len(video), min(self.gaps))) < length]
+        if short:
+            print_log(f'{len(short)} of {len(self.videos)} videos have less than {length} frames '
+                      f'at a gap of {min(self.gaps)} and are left out: {", ".join(short[:5])} ...',
+                      'current')
 
     def __len__(self) -> int:
         """Clips of an epoch at the smallest gap."""

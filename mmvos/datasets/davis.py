@@ -14,7 +14,7 @@ from .base import VideoDataset
 class DAVIS(VideoDataset):
     """Videos of a split; the model sees the first frame's mask.
 
-    Layout: JPEGImages/<resolution>/<video>/*.jpg, Annotations/<resolution>/<video>/*.png and
+    Layout: JPEGImages/<resolution>/<video>/*.jpg, <annotations>/<resolution>/<video>/*.png and
     ImageSets/<year>/<split>.txt under `data_root`. DAVIS-2016 has one object per video: the ids of
     the given mask are merged. `truth` is as stored.
 
@@ -23,16 +23,20 @@ class DAVIS(VideoDataset):
         year: '2016' or '2017'.
         split: Name of the list in ImageSets/<year>.
         resolution: '480p' or 'Full-Resolution'.
+        annotations: Folder of the masks; DAVIS-2017's unsupervised ones, which know other objects,
+            are a download of their own and lie in 'Annotations_unsupervised'.
         indices: See `VideoDataset`.
     """
 
     def __init__(self, data_root: str, year: str = '2017', *, split: str = 'val',
-                 resolution: str = '480p', indices: int | list[int] | None = None) -> None:
+                 resolution: str = '480p', annotations: str = 'Annotations',
+                 indices: int | list[int] | None = None) -> None:
         if str(year) not in ('2016', '2017'):
             raise ValueError(f"year of DAVIS should be '2016' or '2017', got {year!r}")
         self.year = str(year)
         self.split = split
         self.resolution = resolution
+        self.annotations = annotations
         super().__init__(data_root, indices=indices)
 
     def load_data_list(self) -> list[dict]:
@@ -52,7 +56,8 @@ class DAVIS(VideoDataset):
         return [self._describe(root, name) for name in read_names(names_file)]
 
     def _describe(self, root: Path, name: str) -> dict:
-        folders = [root / kind / self.resolution / name for kind in ('JPEGImages', 'Annotations')]
+        folders = [root / kind / self.resolution / name
+                   for kind in ('JPEGImages', self.annotations)]
         for folder in folders:
             if not folder.is_dir():
                 raise FileNotFoundError(

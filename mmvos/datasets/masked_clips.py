@@ -44,7 +44,8 @@ class MaskedClipDataset(Clips):
     def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], *, length: int = 3,
                  max_skip: int = 5, skip_every: int | None = None, clips_per_video: int = 1,
                  reverse: float = 0.5) -> None:
-        if length < self.shortest or min(max_skip, clips_per_video, skip_every or 1) < 1:
+        if length < self.shortest or min(max_skip, clips_per_video,
+                                         1 if skip_every is None else skip_every) < 1:
             raise InputError(f'expected length >= {self.shortest}, max_skip, skip_every and '
                              'clips_per_video >= 1, '
                              f'got {length}, {max_skip}, {skip_every} and {clips_per_video}')

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..io import decode_mask
-from ..models.segmentors import VideoSegmentor
+from ..models.segmentors import VideoSegmentor, VOSSession
 from ..structures import Frame, VideoState, VOSDataSample
 from .construction_contracts import build
 from .fakes import FakeVideo, fake_frames
@@ -262,6 +262,7 @@ def check_found_objects(cls: type) -> None:
     model, video = build(cls), FakeVideo(5, (41, 35))
     session, other = model.session(), build(cls).session()
     slots = set(range(model.num_slots + 1))
+    _pass_on(session, other)  # before its first frame
     for index in range(5):
         labels = session.step(video.read(index))
         assert labels.shape == video.size, f'{labels.shape} instead of {video.size}'
@@ -270,9 +271,7 @@ def check_found_objects(cls: type) -> None:
         if index < 2:
             other.step(video.read(index))
         if index == 1:
-            with TemporaryDirectory() as folder:
-                session.save(f'{folder}/session.safetensors')
-                other.load(f'{folder}/session.safetensors')
+            _pass_on(session, other)
         if index > 1:
             assert np.array_equal(other.step(video.read(index)), labels), 'differs after loading'
     for refused in (lambda: session.step(video.read(0), video.labels(0)),
@@ -283,6 +282,12 @@ def check_found_objects(cls: type) -> None:
         except ValueError as error:
             message = str(error)
         assert 'by itself' in message, f'masks or removal are not refused: {message}'
+
+
+def _pass_on(session: VOSSession, other: VOSSession) -> None:
+    with TemporaryDirectory() as folder:
+        session.save(f'{folder}/session.safetensors')
+        other.load(f'{folder}/session.safetensors')
 
 
 def check_whole_videos(cls: type) -> None:

@@ -6,7 +6,7 @@ import torch
 from mmvos.apis import VOSInferencer, setup
 from mmvos.apis.seeding import confidence, surest_mask
 from mmvos.io import InputError, decode_mask
-from mmvos.models import FlowPropagation, VideoSegmentor
+from mmvos.models import MAMP, STM, COSNet, FlowPropagation, VideoSegmentor
 from mmvos.structures import VideoState
 from mmvos.testing import FakeVideo
 from mmvos.testing.construction_contracts import build
@@ -56,6 +56,14 @@ def test_the_surest_of_a_sensible_area():
     assert not mask[10:].any()
 
 
+def test_less_than_1_and_more_than_60_percent_are_not_sensible():
+    """Of 200 rows: 1, 130, 119 and 2; the least sure of them is the one that counts."""
+    model = Told([(1, .99), (130, .99), (119, .8), (2, .7)]).eval()
+    assert surest_mask(model, FakeVideo(4, (200, 20)))[0] == 2
+    model = Told([(1, .99), (130, .99), (121, .8), (2, .7)]).eval()
+    assert surest_mask(model, FakeVideo(4, (200, 20)))[0] == 3
+
+
 def test_no_frame_is_sensible():
     message = "Told finds no object in 'fake_0'.*1% to 60%.*give a mask"
     with pytest.raises(InputError, match=message):
@@ -89,11 +97,51 @@ def test_a_given_mask_is_not_searched_for():
     assert np.array_equal(result.masks[2], video.labels(0))
 
 
+@pytest.mark.parametrize('cls', [MAMP, STM])
+def test_for_a_method_that_matches(cls):
+    """The frame of the mask keeps it, and both sides have what the method says of them."""
+    torch.manual_seed(0)
+    finder = Told([(3, .7), (3, .8), (12, .9), (3, .7), (3, .6)]).eval()
+    model, video = build(cls).eval(), FakeVideo(5)
+    result = VOSInferencer(model, init_from=finder)(video, progress=False)
+    mask = np.zeros((33, 47), np.uint8)
+    mask[:12] = 1
+    forwards, backwards = model.session(), model.session()
+    for t in (2, 3, 4):
+        assert np.array_equal(forwards.step(video.read(t), mask if t == 2 else None),
+                              result.masks[t])
+    for t in (2, 1, 0):
+        assert np.array_equal(backwards.step(video.read(t), mask if t == 2 else None),
+                              result.masks[t])
+
+
+def test_the_finder_has_weights_of_its_own(tmp_path):
+    torch.manual_seed(0)
+    weights = build(COSNet).state_dict()
+    torch.save(weights, tmp_path / 'cosnet.pth')
+    config = dict(type='COSNet', **COSNet.example)
+    with pytest.raises(ValueError, match='COSNet needs weights; .*--init-checkpoint'):
+        VOSInferencer(copier(), init_from=config)
+    inferencer = VOSInferencer(copier(), init_from=config,
+                               init_checkpoint=tmp_path / 'cosnet.pth')
+    for name, value in inferencer.finder.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    with pytest.raises(ValueError, match='give it as init_from, too'):
+        VOSInferencer(copier(), init_checkpoint=tmp_path / 'cosnet.pth')
+
+
+def test_the_finder_works_in_the_same_type():
+    inferencer = VOSInferencer(copier(), init_from=Told([(12, .9)]), dtype='bf16')
+    assert inferencer.finder.autocast is inferencer.model.autocast is torch.bfloat16
+
+
 def test_refusals():
     follower, finder = copier(), Told([(12, .9)]).eval()
     with pytest.raises(ValueError, match='got FlowPropagation for FlowPropagation'):
         VOSInferencer(follower, init_from=copier())
     with pytest.raises(ValueError, match='got Told for Told'):
         VOSInferencer(finder, init_from=finder)
+    with pytest.raises(ValueError, match='leave init_from out'):
+        VOSInferencer(follower, init_from=finder).session()
     with pytest.raises(ValueError, match='init_from=... to find one'):
         VOSInferencer(follower)(FakeVideo(2), progress=False)

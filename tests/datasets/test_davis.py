@@ -46,6 +46,14 @@ def test_2017_keeps_the_objects(root):
                           Image.open(root / 'JPEGImages/480p/bear/00001.jpg'))
 
 
+def test_annotations_of_another_task(root):
+    with pytest.raises(FileNotFoundError, match='Annotations_unsupervised/480p/bear does not'):
+        DAVIS(str(root), '2017', annotations='Annotations_unsupervised')
+    (root / 'Annotations').rename(root / 'Annotations_unsupervised')
+    data = DAVIS(str(root), '2017', annotations='Annotations_unsupervised')
+    assert np.array_equal(data[0]['data_samples'].truth.read(2), LABELS[2])
+
+
 def test_2016_gives_one_object(root):
     data = DAVIS(str(root), '2016')
     sample = data[0]['data_samples']

@@ -99,7 +99,8 @@ def test_masks_of_another_size_than_their_frames():
 
 
 @pytest.mark.parametrize('wrong', [
-    dict(length=1), dict(max_skip=0), dict(clips_per_video=0), dict(skip_every=-1)])
+    dict(length=1), dict(max_skip=0), dict(clips_per_video=0), dict(skip_every=-1),
+    dict(skip_every=0)])
 def test_wrong_options(wrong):
     with pytest.raises(InputError, match='expected length >= 2, max_skip, skip_every and clips_pe'):
         build(**wrong)

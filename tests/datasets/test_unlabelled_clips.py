@@ -10,6 +10,7 @@ from mmvos.datasets import (
     MemoryClipDataset,
     SyntheticVOS,
 )
+from mmvos.datasets.synthetic import SyntheticVideo
 
 
 @pytest.fixture(autouse=True)
@@ -57,3 +58,22 @@ def test_short_videos_draw_among_the_gaps_that_fit():
     assert np.mean(np.array(gaps) == 2) == pytest.approx(.5, abs=.06)
     with pytest.raises(ValueError, match='no video has 8 frames at a gap of 2'):
         ClipDataset(source(), [dict(type='PackClip')], length=8)
+
+
+def test_videos_too_short_for_every_gap_are_named(monkeypatch):
+    said = []
+    monkeypatch.setattr('mmvos.datasets.clip_dataset.print_log', lambda text, _: said.append(text))
+    pack = [dict(type='PackClip')]
+    ClipDataset(source(), pack, length=7, gaps=(2,), gap_probs=(1.,))
+    assert not said
+    videos = source()
+    sources = videos.sources
+
+    def longer_first(info):
+        video, given, truth = sources(info)
+        return (SyntheticVideo(0, 0, length=30, size=(32, 48)) if video is videos.videos[0]
+                else video), given, truth
+    videos.sources = longer_first
+    ClipDataset(videos, pack, length=8, gaps=(2,), gap_probs=(1.,))
+    assert said == ['1 of 2 videos have less than 8 frames at a gap of 2 and are left out: '
+                    'synthetic_001 ...']

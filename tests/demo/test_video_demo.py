@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmvos.apis import exit_with_message
 from mmvos.datasets.synthetic import SyntheticVideo
-from mmvos.io import encode_mask
+from mmvos.io import encode_mask, read_mask
 from mmvos.models import MUNet
 from mmvos.testing.construction_contracts import build
 
@@ -66,6 +66,40 @@ def test_as_a_command(data):
     failed = run('--size', '0')
     assert (failed.returncode, failed.stderr.count('\n')) == (2, 1)
     assert failed.stderr.startswith('error: size')
+
+
+def test_options_between_video_and_mask(demo, data):
+    status, _, error = demo('frames', '--out', 'out', 'mask.png')
+    assert (status, error) == (0, '')
+    assert (data / 'out/masks/00002.png').read_bytes() == (data / 'mask.png').read_bytes()
+
+
+def ellipse():
+    """What `centre` says of a frame of 40x56."""
+    y, x = np.mgrid[:40, :56]
+    return (((2 * y + 1) / 40 - 1) / .5)**2 + (((2 * x + 1) / 56 - 1) / .5)**2 < 1
+
+
+def test_without_a_mask(demo, data):
+    for options in (dict(model='centre'), dict(model='first_mask')):
+        found = ['--init-from', 'centre'] if options['model'] == 'first_mask' else []
+        status, _, error = demo('frames', '--out', 'out', *found, **options)
+        assert (status, error) == (0, '')
+        masks = [read_mask(path) for path in sorted((data / 'out/masks').iterdir())]
+        assert len(masks) == 3
+        assert all(np.array_equal(mask, ellipse()) for mask in masks)
+
+
+def test_a_mask_for_nobody_and_nobody_for_a_mask(demo):
+    status, _, error = demo('frames', 'mask.png', '--out', 'out', model='centre')
+    assert (status, error.count('\n')) == (2, 1)
+    assert 'finds objects by itself; leave the masks out' in error
+    status, _, error = demo('frames', '--out', 'out')
+    assert (status, error.count('\n')) == (2, 1)
+    assert 'needs the mask of the first frame' in error
+    status, _, error = demo('frames', '--out', 'out', '--init-from', 'mamp_r18')
+    assert (status, error.count('\n')) == (2, 1)
+    assert 'init_from should find objects by itself' in error
 
 
 def test_adaptation_without_time_keeps_the_masks(demo):

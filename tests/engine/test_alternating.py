@@ -8,6 +8,8 @@ from mmvos.apis import setup
 from mmvos.datasets import StillClipDataset, SyntheticVOS
 from mmvos.datasets.clip_dataset import ClipDataset
 
+RATES = dict(custom_keys=dict(head=dict(lr_mult=10)))
+
 
 class Parts(BaseModel):
     """Two weights whose gradient is 1, so that SGD takes the learning rate off them."""
@@ -26,7 +28,7 @@ class Parts(BaseModel):
         return dict(loss=self.features.weight.sum() + self.head.weight.sum())
 
 
-def train(work_dir, iters, resume=False, every=3, slow=None):
+def train(work_dir, iters, resume=False, every=3, slow=None, paramwise=RATES):
     setup()
     source, pack = SyntheticVOS(num_videos=3, length=12, size=(16, 24)), dict(type='PackClip')
     loader = dict(batch_size=2, num_workers=0, sampler=dict(type='ClipSampler'))
@@ -41,7 +43,7 @@ def train(work_dir, iters, resume=False, every=3, slow=None):
             static_dataloader=dict(dataset=StillClipDataset(source, [pack], length=1), **loader)),
         optim_wrapper=dict(
             type='OptimWrapper', optimizer=dict(type='SGD', lr=1.),
-            paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=10)))),
+            paramwise_cfg=paramwise),
         param_scheduler=dict(type='MultiStepLR', milestones=[4], gamma=.5, by_epoch=False, end=10),
         default_hooks=dict(
             checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=1),
@@ -77,3 +79,7 @@ def test_refusals(tmp_path):
         train(tmp_path / 'a', 2, every=1)
     with pytest.raises(ValueError, match="Parts has no part 'encoder'; its parts are"):
         train(tmp_path / 'b', 2, slow=dict(encoder=.1))
+    with pytest.raises(ValueError, match="no part 'seen'"):
+        train(tmp_path / 'c', 2, slow=dict(seen=.1))
+    with pytest.raises(ValueError, match='optim_wrapper.paramwise_cfg'):
+        train(tmp_path / 'd', 2, paramwise=None)

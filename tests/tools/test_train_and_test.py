@@ -54,6 +54,26 @@ def test_masks_are_bitwise_the_same_on_every_run(weights, tmp_path, monkeypatch)
     assert found[0] == found[1] == found[2]
 
 
+def test_without_masks(tmp_path, monkeypatch):
+    """An ellipse, whatever the masks of the videos are; it is compared with all objects as one."""
+    config = ROOT / 'configs/cosnet/cosnet_r18_synthetic.py'
+    run('test', config, '--work-dir', tmp_path / 'wd', '--out', tmp_path / 'out', '--cfg-options',
+        *SMALL[:4], 'log_level=WARNING', 'model._delete_=True', 'model.type=CentrePrior',
+        monkeypatch=monkeypatch)
+    y, x = np.mgrid[:48, :64]
+    ellipse = (((2 * y + 1) / 48 - 1) / .5)**2 + (((2 * x + 1) / 64 - 1) / .5)**2 < 1
+    paths = list((tmp_path / 'out').rglob('*.png'))
+    assert len(paths) == 12
+    assert all(np.array_equal(read_mask(path), ellipse) for path in paths)
+    videos = SyntheticVOS(num_videos=2, length=6, size=(48, 64)).videos
+    scores = []
+    for video in videos:  # the protocol leaves out the first and the last frame
+        truth = np.stack([video.labels(t) > 0 for t in range(1, 5)])
+        scores.append(region_similarity(np.stack([ellipse] * 4), truth).mean())
+    logged = [json.loads(file.read_text()) for file in (tmp_path / 'wd').glob('*/*.json')][0]
+    assert logged['J'] == pytest.approx(np.mean(scores), abs=1e-12)
+
+
 def test_a_refiner_by_options(weights, tmp_path, monkeypatch, capfd):
     """It is reported while it trains, and what it says is written."""
     refiner = ['model.refiner.type=OnlineAdaptation', 'model.refiner.iterations=2',

@@ -45,11 +45,12 @@ class AlternatingLoop(IterBasedTrainLoop):
         self.dataloader_iterator = _InTurn(static.dataloader_iterator, self.dataloader_iterator,
                                            every)
         model = getattr(runner.model, 'module', runner.model)
-        if unknown := [name for name in slow or () if not hasattr(model, name)]:
+        parts = dict(model.named_children())
+        if unknown := [name for name in slow or () if name not in parts]:
             raise ValueError(f'AlternatingLoop: {type(model).__name__} has no part {unknown[0]!r}; '
-                             f'its parts are {[name for name, _ in model.named_children()]}')
+                             f'its parts are {[*parts]}')
         self.factors = {id(p): factor for name, factor in (slow or {}).items()
-                        for p in getattr(model, name).parameters()}
+                        for p in parts[name].parameters()}
 
     def run_iter(self, data_batch: dict) -> None:
         """One update."""
@@ -74,7 +75,9 @@ class AlternatingLoop(IterBasedTrainLoop):
 
     def _factor(self, group: dict) -> float:
         factors = {self.factors.get(id(p), 1.) for p in group['params']}
-        assert len(factors) == 1, 'a group of one rate; set paramwise_cfg'
+        if len(factors) > 1:
+            raise ValueError('AlternatingLoop: `slow` needs a rate for each parameter; give '
+                             'optim_wrapper.paramwise_cfg=dict(custom_keys={}), or leave it out')
         return factors.pop()
 
 

@@ -34,6 +34,7 @@ class ObjectHeads(nn.Module):
     def __init__(self, in_channels: int, *, num_classes: int | None = None, box: bool = False,
                  weights: tuple[float, float, float] = (0.5, 0.1, 1.)) -> None:
         super().__init__()
+        self.in_channels = in_channels
         self.weights = dict(zip(('stop', 'class', 'box'), weights, strict=True))
         sizes = dict({'stop': 1}, **{'class': num_classes or 0}, box=4 if box else 0)
         self.linear = nn.ModuleDict({name: nn.Linear(in_channels, size)

@@ -79,9 +79,13 @@ def balanced_bce(pred: Tensor, target: Tensor, weighting: str = 'balanced') -> T
         weighting: One of these.
     """
     check_pair(pred, target)
-    pred, target = widened(pred[:, 1:]), target[:, 1:]
+    probs, target = widened(pred), target[:, 1:]
+    pred, objects = probs[:, 1:], probs.shape[1] - 1
+    # 1 - p as a sum of the others: the difference is 0, without gradient, where p is nearly 1
+    others = (1 - torch.eye(objects, objects + 1, device=probs.device).roll(1, 1)).to(probs.dtype)
+    rest = torch.einsum('bchw,kc->bkhw', probs, others)
     inside = -pred.clamp_min(LEAST).log() * target
-    outside = -(1 - pred).clamp_min(LEAST).log() * (1 - target)
+    outside = -rest.clamp_min(LEAST).log() * (1 - target)
     if weighting == 'balanced':
         share = target.mean((2, 3), keepdim=True)
         inside, outside = (1 - share) * inside, share * outside

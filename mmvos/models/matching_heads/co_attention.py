@@ -14,7 +14,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...ops.backends import widened
+from ...ops.backends import widened, without_autocast
 from ...registry import MODELS
 
 TILE_BYTES = 2**26  # of affinities at a time
@@ -69,7 +69,7 @@ class CoAttention(BaseModule):
     def both(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         """Gated summaries Z_a (of b) and Z_b (of a) of one affinity, for training; (B,C,h,w)."""
         flat_a, flat_b = a.flatten(2), b.flatten(2)
-        affinity = widened(torch.einsum('bcm,bcn->bnm', *self.sides(flat_a, flat_b)))
+        affinity = _products(*self.sides(flat_a, flat_b))
         of_b = torch.einsum('bcn,bnm->bcm', flat_b, affinity.softmax(1).to(b.dtype))
         of_a = torch.einsum('bcm,bnm->bcn', flat_a, affinity.softmax(2).to(a.dtype))
         return self.gated(of_b.view_as(a)), self.gated(of_a.view_as(b))
@@ -79,7 +79,7 @@ class CoAttention(BaseModule):
         left, right = self.sides(target.flatten(2), reference.flatten(2))
         source, parts = reference.flatten(2), []
         for tile in self._tiles(left, right.shape[-1]):
-            weights = widened(torch.einsum('bcm,bcn->bnm', tile, right)).softmax(1)
+            weights = _products(tile, right).softmax(1)
             parts.append(torch.einsum('bcn,bnm->bcm', source, weights.to(source.dtype)))
         return torch.cat(parts, 2).unflatten(2, target.shape[-2:])
 
@@ -96,6 +96,12 @@ class CoAttention(BaseModule):
         """Parts of the places of the target, of few affinities each."""
         step = max(1, TILE_BYTES // (4 * len(target) * sources))
         return (target[..., start:start + step] for start in range(0, target.shape[-1], step))
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """(B,N,M) of (B,C,M) and (B,C,N), in float32: they are large, and differences of 1 matter."""
+    with without_autocast(left):
+        return torch.einsum('bcm,bcn->bnm', widened(left), widened(right))
 
 
 @MODELS.register_module()

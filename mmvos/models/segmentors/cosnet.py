@@ -7,7 +7,8 @@ beside its attention summary, several references at inference, training on pairs
 Where paper and released code differ: summaries of N references are averaged before they are
 segmented (`COSNetPredictions` averages predictions instead, as released), references are spread
 evenly over the video and never are the frame itself (released: drawn at random, the frame among
-them). As released, the two branches of training have heads of their own; the target's is used.
+them): of N+1 chosen frames the nearest, or the frame itself, is left out. As released, the two
+branches of training have heads of their own; the target's is used.
 """
 from __future__ import annotations
 
@@ -36,8 +37,8 @@ class COSNet(VideoSegmentor):
         memorize   > in a session: features of the last N frames; else nothing
         loss       > pairs of frames: co_attention.both > heads; single ones: static_head
 
-    A session does not know its video: the last N frames are the references there, the frame
-    itself on the first.
+    A session does not know its video: the last N frames are the references there, as they are with
+    sampling='consecutive'; the first frame, which has none, has itself.
 
     Args:
         features: Config or module: (B,3,H,W) -> tuple whose last is (B,C,h,w), see
@@ -140,7 +141,7 @@ class COSNet(VideoSegmentor):
         return state
 
     def sample(self, length: int) -> list[int]:
-        """Indices of N+1 frames, or of all where there are fewer: one more than is read."""
+        """Indices of N+1 frames, or of all where there are fewer: one more than a frame reads."""
         count = min(self.num_references + 1, length)
         if self.sampling == 'random':
             return sorted(np.random.default_rng(0).permutation(length)[:count].tolist())
@@ -169,12 +170,12 @@ class COSNet(VideoSegmentor):
         known = state.shared.get('references')
         if known is None:
             return value[:, :, None]
-        if 'indices' in state.shared:
-            others = (state.shared['indices'] != frame.index).nonzero().flatten().to(known.device)
-            if not len(others):
-                return known
-            known = known[:, :, others[:self.num_references]]
-        return known
+        indices = state.shared.get('indices')
+        if indices is None or len(indices) == 1:
+            return known
+        # one is too many: the frame itself, or else the nearest, which says least that is new
+        nearest = int((indices - frame.index).abs().argmin())
+        return known[:, :, [n for n in range(len(indices)) if n != nearest]]
 
     def fuse(self, value: Tensor, references: Tensor) -> Tensor:
         """Log odds (B,1,h,w): summaries are averaged, then segmented."""

@@ -60,6 +60,9 @@ class RecurrentSegmentor(VideoSegmentor, ABC):
                  **kwargs) -> None:
         super().__init__(**kwargs)
         self.backbone = MODELS.build(backbone)
+        if len(channels) != len(in_channels):
+            raise ValueError("expected channels for each of the backbone's maps, got "
+                             f'{tuple(channels)} for {tuple(in_channels)}')
         widths = [channels[0], *channels[:-1]]
         self.skips = nn.ModuleList(_skip(*pair) for pair in
                                    zip(in_channels[::-1], widths, strict=True))
@@ -148,7 +151,8 @@ class RVOS(RecurrentSegmentor):
         **kwargs: `geometry`, `postprocessor`, `refiner`, `data_preprocessor`, `init_cfg`.
 
     Raises:
-        ValueError: Less than one slot.
+        ValueError: Not 1 to 255 slots, channels that do not fit, or heads
+            beside `match_candidates='all'`.
     """
 
     example = dict(backbone=_BACKBONE, in_channels=(4, 8, 16, 32), channels=(8, 6, 5, 4),
@@ -163,11 +167,17 @@ class RVOS(RecurrentSegmentor):
                  **kwargs) -> None:
         super().__init__(backbone, in_channels=in_channels, channels=channels,
                          recurrence=recurrence, masked=False, **kwargs)
-        if num_slots < 1:
-            raise ValueError(f'expected num_slots >= 1, got {num_slots}; the paper has 10')
+        if not 1 <= num_slots <= 255:
+            raise ValueError(f'expected num_slots of 1 to 255, got {num_slots}; the paper has 10')
+        if heads and match_candidates == 'all':
+            raise ValueError("the stop score ends the list of slots, so the first n have to be the "
+                             "objects; give match_candidates='first_n', or no heads")
         self.num_slots = num_slots
         self.matcher = SetMatcher(match_candidates)
         self.heads = heads and MODELS.build(heads)
+        if self.heads and self.heads.in_channels != sum(channels):
+            raise ValueError(f'heads read all hidden maps; give them in_channels={sum(channels)}, '
+                             f'the sum of {tuple(channels)}, not {self.heads.in_channels}')
 
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Logits (B,K+1,H,W): 0 for background, log odds of each slot that is not stopped."""

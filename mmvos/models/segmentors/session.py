@@ -142,7 +142,8 @@ class VOSSession:
             state.restore(tensors, facts['state'])
             ids, index = [int(key) for key in facts['ids']], int(facts['index'])
             native, size = facts['native'] and tuple(facts['native']), facts['size']
-            assert len(ids) == state.num_objects, 'ids of other objects'
+            begun = state.num_objects or self.segmentor.needs_mask
+            assert not begun or len(ids) == state.num_objects, 'ids of other objects'
         except InputError:
             raise
         except (SafetensorError, LookupError, TypeError, ValueError, AttributeError,

@@ -42,7 +42,7 @@ class CentrePrior(ZeroShotBaseline):
 
     def __init__(self, size: tuple[float, float] = (.5, .5), **kwargs) -> None:
         super().__init__(**kwargs)
-        if not all(0 <= share <= 1 for share in size):
+        if len(size) != 2 or not all(0 <= share <= 1 for share in size):
             raise ValueError(f'CentrePrior: expected two shares from 0 to 1, got {tuple(size)}')
         self.size = tuple(size)
 

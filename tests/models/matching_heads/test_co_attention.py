@@ -78,6 +78,26 @@ def test_tiles_do_not_change_the_result(monkeypatch):
     torch.testing.assert_close(model.joint(target, references), whole[1])
 
 
+@pytest.mark.parametrize('references', [1, 7])
+def test_few_affinities_are_there_at_a_time(references):
+    """473x473: 60x60 places, of one reference or of seven side by side."""
+    target, sources = torch.zeros(1, 2, 3600), references * 3600
+    widths = [tile.shape[-1] for tile in SymmetricCoAttention(2)._tiles(target, sources)]
+    assert sum(widths) == 3600
+    assert max(widths) * sources * 4 <= 2**26 < 3600 * sources * 4 * 2
+
+
+def test_affinities_are_float32_under_autocast():
+    """Values of some hundreds, which bfloat16 would round to even numbers."""
+    model = ChannelCoAttention(4)
+    target = torch.tensor([[[16.], [4.], [2.], [1.]]])
+    references = torch.tensor([[[16., 16.], [4., 4.], [2., 2.], [0., 1.]]])[:, :, None, None]
+    with torch.autocast('cpu', torch.bfloat16):
+        found = model.summary(target[..., None], references[:, :, 0])
+    weights = torch.tensor([276., 277.]).softmax(0)
+    torch.testing.assert_close(found[0, 3, 0, 0].float(), weights[1], atol=1e-2, rtol=0)
+
+
 def test_joint_is_one_softmax_over_all_references():
     model = random(VanillaCoAttention)
     target, references = maps(1, 6, 2, 3), maps(1, 6, 2, 2, 3, seed=1)

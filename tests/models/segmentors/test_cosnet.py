@@ -45,6 +45,16 @@ def test_loss_values():
     assert balanced_bce(pred, empty, 'inverse_ratio').isfinite()
 
 
+@pytest.mark.parametrize('logit', [-20., 20.])
+def test_what_is_surely_wrong_has_its_whole_gradient(logit):
+    """d/dx of -log(1 - sigmoid(x)) is sigmoid(x), that of -log(sigmoid(x)) is sigmoid(x) - 1."""
+    x = torch.full((1, 1, 1, 2), logit, requires_grad=True)
+    target = torch.tensor([[1., 0], [0, 1]]).view(1, 2, 1, 2)
+    balanced_bce(torch.cat([torch.zeros_like(x), x], 1).softmax(1), target, 'none').backward()
+    expected = (x.detach().sigmoid() - target[:, 1:]) / 2
+    torch.testing.assert_close(x.grad, expected)
+
+
 @pytest.mark.parametrize(('length', 'indices'), [
     (100, [0, 20, 40, 59, 79, 99]), (6, [0, 1, 2, 3, 4, 5]), (3, [0, 1, 2]), (1, [0])])
 def test_uniform_references(length, indices):
@@ -68,12 +78,12 @@ def known(model, video):
 
 
 def test_a_frame_is_never_its_own_reference():
-    """Of N+1 frames all are read but the frame itself, or the last."""
+    """Of N+1 frames all are read but the frame itself, or else the nearest."""
     model, video = build(COSNet, references=2), FakeVideo(9)
     state = known(model, video)
     assert state.shared['indices'].tolist() == [0, 4, 8]
     value = torch.zeros(1, 8, 5, 6)
-    for now, read in ((0, [1, 2]), (4, [0, 2]), (8, [0, 1]), (3, [0, 1])):
+    for now, read in ((0, [1, 2]), (4, [0, 2]), (8, [0, 1]), (3, [0, 2]), (7, [0, 1])):
         found = model.references(value, Frame(now, torch.zeros(1, 3, 33, 41)), state)
         assert found[0, 0, :, 0, 0].tolist() == read
 
@@ -88,17 +98,42 @@ def test_features_are_computed_once_per_frame():
     assert len(calls) == 9
 
 
-def test_a_session_reads_its_last_frames():
-    model, seen = build(COSNet, references=2), []
-    session = model.session()
-    forward = model.co_attention.forward
-    model.co_attention.forward = lambda target, references: (
-        seen.append(references.shape[2]), forward(target, references))[1]
-    video = FakeVideo(5)
+class Numbered(FakeVideo):
+    """Frame t is t everywhere."""
+
+    def read(self, index):
+        return np.full((*self.size, 3), index, np.uint8)
+
+
+class Number(torch.nn.Module):
+    """The features of such a frame: t everywhere."""
+
+    def forward(self, x):
+        t = (x + x.new_tensor([104.00699, 116.66877, 122.67892])[:, None, None]).mean((1, 2, 3))
+        return (t.view(-1, 1, 1, 1).expand(-1, 8, 5, 6),)
+
+
+@pytest.mark.parametrize('sampling', ['uniform', 'consecutive'])
+@pytest.mark.parametrize('knows', [True, False])
+def test_which_frames_are_read(sampling, knows):
+    model, video, seen = build(COSNet, references=2, sampling=sampling), Numbered(5), []
+    model.features = Number()
+    model.co_attention.register_forward_pre_hook(
+        lambda _, args: seen.append([round(t) for t in args[1][0, 0, :, 0, 0].tolist()]))
+    session = model.session(video if knows else None)
     for t in range(5):
         session.step(video.read(t))
-    assert seen == [1, 1, 2, 2, 2]  # the first frame has itself
-    assert session.state.shared['references'].shape[2] == 2
+    last = [[0], [0], [0, 1], [1, 2], [2, 3]]  # the first frame has itself
+    spread = [[2, 4], [2, 4], [0, 4], [0, 4], [0, 2]]
+    assert seen == (spread if knows and sampling == 'uniform' else last)
+    kept = 3 if knows and sampling == 'uniform' else 2
+    assert session.state.shared['references'].shape[2] == kept
+
+
+def test_the_encoder_reads_bgr_without_the_mean():
+    image = torch.tensor([1., 0.5, 0.]).view(1, 3, 1, 1)  # RGB
+    expected = torch.tensor([-104.00699, 127.5 - 116.66877, 255 - 122.67892])
+    torch.testing.assert_close(build(COSNet).encoder_input(image).flatten(), expected)
 
 
 def test_fusion():
@@ -157,6 +192,44 @@ def test_each_phase_trains_its_own_parts():
     assert all(p.grad is None for p in model.co_attention.parameters())
     with pytest.raises(ValueError, match='got clips of 3'):
         model.loss(*clip(3))
+
+
+def test_loss_of_a_pair_and_of_a_single_frame():
+    """Each frame with its own mask and its own head; a static frame with the loss for those."""
+    model = build(COSNet, penalty=2., static_loss=dict(type='L1Loss'))
+    with torch.no_grad():
+        model.co_attention.diagonal.fill_(.01)  # affinities of some size
+        model.co_attention.projection.weight.mul_(1.5)
+        inputs, samples = clip(2)
+        truth = torch.stack([sample.gt_masks for sample in samples]) > 0
+        assert not torch.equal(truth[:, 0], truth[:, 1])
+        values = [model.features(model.encoder_input(inputs[:, t]))[-1] for t in range(2)]
+        summaries = model.co_attention.both(*values)
+        logits = [head(torch.cat(pair, 1)) for head, *pair in
+                  zip(model.heads, summaries, values, strict=True)]
+        found, static = model.loss(inputs, samples), model.loss(*clip(1))
+
+    def pairs(logits, truth):
+        p = torch.nn.functional.interpolate(logits, (32, 48), mode='bilinear').sigmoid()
+        return torch.cat([1 - p, p], 1), torch.stack([~truth, truth], 1).float()
+
+    expected = sum(balanced_bce(*pairs(x, truth[:, t])) for t, x in enumerate(logits))
+    torch.testing.assert_close(found['loss_video'], expected)
+    torch.testing.assert_close(found['loss_penalty'], 2 * model.co_attention.penalty())
+    torch.testing.assert_close(static['loss_static'],
+                               l1_loss(*pairs(model.static_head(values[0]), truth[:, 0])))
+
+
+def test_clips_without_an_object_train():
+    model = build(COSNet).train()
+    for length in (1, 2):
+        inputs, samples = clip(length)
+        for sample in samples:
+            sample.gt_masks.zero_()
+        losses = model.loss(inputs, samples)
+        sum(losses.values()).backward()
+        assert all(torch.isfinite(loss) for loss in losses.values())
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def test_refusals(tmp_path):

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from mmvos.datasets import SyntheticVOS
 from mmvos.models import RVOS, RVOSMask
 from mmvos.models.losses import soft_iou
+from mmvos.models.segmentors import rvos
 from mmvos.registry import MODELS
 from mmvos.structures import Frame, VOSDataSample
 from mmvos.testing.construction_contracts import build
@@ -404,11 +405,27 @@ class TestHeads:
         assert probs[:, 1:].flatten(2).any(2).sum() == slots
 
 
-@pytest.mark.parametrize('kwargs', [dict(num_slots=0), dict(match_candidates='some'),
-                                    dict(recurrence=('time',))])
-def test_wrong_arguments(kwargs):
-    with pytest.raises(ValueError, match='expected num_slots|should be one of|should hold'):
+@pytest.mark.parametrize(('kwargs', 'message'), [
+    (dict(num_slots=0), 'expected num_slots of 1 to 255, got 0'),
+    (dict(num_slots=256), 'expected num_slots of 1 to 255, got 256'),
+    (dict(match_candidates='some'), 'should be one of'),
+    (dict(recurrence=('time',)), 'should hold'),
+    (dict(channels=(8, 6, 5)), r'channels for each .* got \(8, 6, 5\)'),
+    (dict(heads=HEADS, match_candidates='all'), "give match_candidates='first_n'"),
+    (dict(heads=HEADS | dict(in_channels=24)), 'in_channels=23, .*, not 24')])
+def test_wrong_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=message):
         build(RVOS, **kwargs)
+
+
+def test_one_shot_counts_what_a_frame_shows(monkeypatch):
+    counted = []
+    monkeypatch.setattr(rvos, 'soft_iou_of_slots',
+                        lambda *args: (counted.append(args[3].tolist()), args[0].sum())[1])
+    inputs, samples = clip_of([FakeVideo(3, (32, 48), starts=(0, 0))], 3)
+    samples[0].gt_masks[1][samples[0].gt_masks[1] == 2] = 0
+    build(RVOSMask).loss(inputs, samples)
+    assert counted == [[[True, True]], [[True, False]], [[True, True]]]
 
 
 def objects_found(model, inputs, samples):
