@@ -67,13 +67,10 @@ def test_videos_too_short_for_every_gap_are_named(monkeypatch):
     ClipDataset(source(), pack, length=7, gaps=(2,), gap_probs=(1.,))
     assert not said
     videos = source()
-    sources = videos.sources
-
-    def longer_first(info):
-        video, given, truth = sources(info)
-        return (SyntheticVideo(0, 0, length=30, size=(32, 48)) if video is videos.videos[0]
-                else video), given, truth
-    videos.sources = longer_first
+    sources, longer = videos.sources, SyntheticVideo(
+        0, 0, length=30, size=(32, 48), num_objects=1)
+    first = videos.get_data_info(0)
+    videos.sources = lambda info: (longer, None, None) if info == first else sources(info)
     ClipDataset(videos, pack, length=8, gaps=(2,), gap_probs=(1.,))
     assert said == ['1 of 2 videos have less than 8 frames at a gap of 2 and are left out: '
                     'synthetic_001 ...']
