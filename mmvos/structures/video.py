@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path
@@ -55,7 +55,7 @@ class VideoSource(ABC):
     def __len__(self) -> int:
         return len(self.frame_names)
 
-    def frames(self, start: int = 0) -> Iterator[np.ndarray]:
+    def frames(self, start: int = 0) -> Generator[np.ndarray]:
         """Yield the frames from ``start`` on, in order, read ahead by a thread.
 
         At most 4 frames wait. An error of the reading comes where its frame would have come. The
@@ -341,7 +341,7 @@ class MaskArrays(MaskSource):
         return self.arrays[index].copy()
 
 
-def read_ahead(items: Iterator[np.ndarray], depth: int) -> Iterator[np.ndarray]:
+def read_ahead(items: Iterator[np.ndarray], depth: int) -> Generator[np.ndarray]:
     """Yield what ``items`` yields, computed by a daemon thread at most ``depth`` items ahead.
 
     An exception of ``items`` is raised where its item would have come. When this iterator is
