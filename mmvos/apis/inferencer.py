@@ -56,7 +56,7 @@ class VOSInferencer:
         size: Work at this shorter side in pixels (never enlarges); masks come back at native size.
         refiner: Config or module of a second pass over the masks of the whole video, as
             dict(type='OnlineAdaptation', time_budget=60); the model's own, if None.
-        init_from: A model that finds objects by itself (`cosnet_r18`), as `model` is given: where
+        init_from: A model that finds objects by itself (`moving`), as `model` is given: where
             no mask is, its surest one is the first, and is followed to both ends of the video.
         init_checkpoint: Weights of that model, as `checkpoint` is given.
 
