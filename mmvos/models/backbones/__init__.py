@@ -1,8 +1,10 @@
 """Backbones that mmseg does not have."""
 from .deeplab import DeepLabFeatures
 from .raw_color import RawColor
+from .stml import STML, ConvViTSTML, JointConvViTSTML, ViTSTML
 from .vos_resnet import VOSResNet18
 
 __all__ = [
-    'DeepLabFeatures', 'RawColor', 'VOSResNet18'
+    'STML', 'ConvViTSTML', 'DeepLabFeatures', 'JointConvViTSTML', 'RawColor', 'VOSResNet18',
+    'ViTSTML'
 ]

@@ -13,16 +13,17 @@ from .munet import MUNet, MUNetAddition, MUNetWithoutUncertainty
 from .rvos import RVOS, RVOSMask
 from .session import VOSSession
 from .stm import STM
+from .stma import STMA, STMAWithoutObjects
 from .supervised import SupervisedSegmentor
 from .video_colorization import VideoColorization
 from .whole_video import segment_video
 from .zero_shot_baselines import CentrePrior, LargestMovingRegion
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'COSNet', 'COSNetGroup', 'COSNetPredictions',
+    'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'STMA', 'COSNet', 'COSNetGroup', 'COSNetPredictions',
     'CentrePrior', 'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation',
     'LargestMovingRegion', 'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty',
-    'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'SupervisedSegmentor', 'VOSSession',
-    'VideoColorization', 'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given',
+    'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'STMAWithoutObjects', 'SupervisedSegmentor',
+    'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given',
     'segment_video'
 ]

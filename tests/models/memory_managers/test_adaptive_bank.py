@@ -6,7 +6,7 @@ import torch
 
 from mmvos.models import AdaptiveBank
 from mmvos.models.memory_managers import adaptive_bank
-from mmvos.models.memory_managers.adaptive_bank import lowest
+from mmvos.models.memory_managers.element_bank import lowest
 from mmvos.testing.construction_contracts import build
 
 FIELDS = ('key', 'value', 'usage', 'created', 'permanent')
@@ -234,9 +234,10 @@ def test_what_cannot_be_kept():
         AdaptiveBank(max_memory_mb=1e-5).add(0, objects=frame(rng), permanent=True)
     with pytest.raises(ValueError, match="'key', 'value' and 'exists' of objects, got .'label'"):
         bank.add(3, objects=dict(label=torch.zeros(1, 1, 1, 1, 1)))
-    for wrong, got in ((dict(budget=0), '0, 0.95 and 0.1'), (dict(similarity=-1), '-1 and 0.1'),
-                       (dict(rate=2), '0.95 and 2')):
-        with pytest.raises(ValueError, match=f'expected budget >= 1, .* {got}'):
+    for wrong, message in ((dict(budget=0), 'expected budget >= 1, got 0'),
+                           (dict(similarity=-1), 'expected similarity >= 0 .* -1 and 0.1'),
+                           (dict(rate=2), '0 <= rate <= 1, got 0.95 and 2')):
+        with pytest.raises(ValueError, match=message):
             AdaptiveBank(**wrong)
-    with pytest.raises(ValueError, match=r"elements of an AdaptiveBank, got \['0/objects/key'\]"):
+    with pytest.raises(ValueError, match=r"the elements of AdaptiveBank, got \['0/objects/key'\]"):
         build(AdaptiveBank).restore({'0/objects/key': torch.zeros(1)}, {})
