@@ -44,6 +44,29 @@ def check_backbone(cls: type) -> None:
         model.eval()
 
 
+def check_stream_backbone(cls: type) -> None:
+    """A frame beside none and two references, none and three objects: maps, order, gradients."""
+    model = build(cls).train()
+    *maps, test = model.embed(_random(2, 3, 32, 48))
+    for references, objects in ((0, 0), (2, 0), (0, 3), (2, 3)):
+        earlier = _random(2, model.channels, references, 2, 3, seed=1)
+        tokens = _random(2, objects, model.channels, seed=2)
+        valid = torch.ones(2, objects, dtype=torch.bool)
+        valid[1, 1:] = False
+        x, found = model(test, earlier, tokens, valid)
+        assert x.shape == test.shape == (2, model.channels, 2, 3), tuple(x.shape)
+        assert found.shape == tokens.shape, tuple(found.shape)
+        turned = model(test, earlier.flip(2), tokens.flip(1), valid.flip(1))
+        assert torch.allclose(turned[0], x, atol=1e-5), 'the order of references or objects counts'
+        assert torch.allclose(turned[1].flip(1), found, atol=1e-5), 'objects are not apart'
+        alone = model(test[:1], earlier[:1], tokens[:1], valid[:1])[0]
+        assert torch.allclose(alone, x[:1], atol=1e-5), 'batch entries are not apart'
+    shapes = [m.shape[-2:] for m in model.skips(tuple(maps), x)]
+    assert shapes == [(8, 12), (4, 6)], f'{shapes} at 1/4 and 1/8 of 32x48'
+    out = sum(m.square().sum() for m in (x, found, *model.skips(tuple(maps), x)))
+    _assert_gradients(out, model, earlier, tokens)
+
+
 def check_local_matching(cls: type) -> None:
     """(B,K,Cv,h,w) for one and three objects and references, odd maps, with and without offset."""
     model = build(cls)

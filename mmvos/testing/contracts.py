@@ -35,6 +35,7 @@ from .component_contracts import (
     check_object_heads,
     check_postprocessor,
     check_refiner,
+    check_stream_backbone,
 )
 from .construction_contracts import check_arguments, check_example, check_slots
 from .data_contracts import (
@@ -65,6 +66,7 @@ BY_BASE: dict[type, tuple[Check, ...]] = {
 # roles that have no base class are told by the names of `forward`'s arguments
 BY_FORWARD: dict[tuple[str, ...], tuple[Check, ...]] = {
     ('x',): (check_backbone,),
+    ('test', 'references', 'objects', 'valid'): (check_stream_backbone,),
     ('query', 'keys', 'values', 'offset'): (check_local_matching,),
     ('query', 'keys', 'values', 'valid'): (check_global_matching,),
     ('target', 'references'): (check_co_attention,),

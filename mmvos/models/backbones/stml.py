@@ -142,24 +142,29 @@ class STML(BaseModule):
         depth: Blocks.
         heads: See `StreamAttention`.
         grid: Cells (h, w) for which position embeddings are exact; for other sizes they are
-            interpolated, as those of a pre-trained network are.
+            interpolated. Loaded weights bring a grid of their own.
         init_cfg: See mmengine's BaseModule.
     """
 
     attention = StreamAttention
     stride = 16
 
-    def __init__(self, channels: int, depth: int, heads: int, *, grid: tuple[int, int] = (14, 14),
+    def __init__(self, channels: int, depth: int, *, heads: int, grid: tuple[int, int] = (14, 14),
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if channels % heads or channels % 4:
             raise ValueError(f'expected channels in multiples of 4 and of {heads} heads, got '
                              f'{channels}')
         self.channels = channels
-        self.register_buffer('positions', sine_positions(channels, *grid), persistent=False)
+        self.register_buffer('positions', sine_positions(channels, *grid))
+        self.register_load_state_dict_pre_hook(take_grid)
         self.blocks = nn.ModuleList(STMLBlock(channels, heads, self.attention)
                                     for _ in range(depth))
         self.norm = nn.LayerNorm(channels, eps=1e-6)
+        for module in self.modules():  # as MAE has it
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
 
     def embed(self, image: Tensor) -> tuple[Tensor, ...]:
         """Maps that the stem gives, the last (B,C,h,w) with positions: tokens of a frame.
@@ -209,9 +214,11 @@ class ViTSTML(STML):
         **kwargs: `grid`, `init_cfg`.
     """
 
-    def __init__(self, channels: int = 768, depth: int = 12, heads: int = 12, *,
+    example = dict(channels=16, depth=2, heads=2, fine_channels=(4, 8))
+
+    def __init__(self, channels: int = 768, depth: int = 12, *, heads: int = 12,
                  fine_channels: tuple[int, int] = (256, 512), **kwargs) -> None:
-        super().__init__(channels, depth, heads, **kwargs)
+        super().__init__(channels, depth, heads=heads, **kwargs)
         self.patch_embed = nn.Conv2d(3, channels, 16, 16)
         self.to_8 = nn.ConvTranspose2d(channels, fine_channels[1], 2, 2)
         self.to_4 = nn.Sequential(
@@ -240,10 +247,12 @@ class ConvViTSTML(STML):
         **kwargs: `grid`, `init_cfg`.
     """
 
-    def __init__(self, channels: int = 768, depth: int = 11, heads: int = 12, *,
+    example = dict(channels=16, depth=2, heads=2, fine_channels=(4, 8))
+
+    def __init__(self, channels: int = 768, depth: int = 11, *, heads: int = 12,
                  fine_channels: tuple[int, int] = (256, 384), fine_depth: int = 2,
                  **kwargs) -> None:
-        super().__init__(channels, depth, heads, **kwargs)
+        super().__init__(channels, depth, heads=heads, **kwargs)
         widths, strides = (3, *fine_channels, channels), (4, 2, 2)
         self.patch_embed = nn.ModuleList(
             nn.Sequential(nn.Conv2d(before, after, step, step), LayerNorm2d(after), nn.GELU())
@@ -263,6 +272,13 @@ class ConvViTSTML(STML):
     def skips(self, maps: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor, Tensor]:
         """Maps at 1/4 and 1/8 for a decoder."""
         return maps[0], maps[1]
+
+
+@MODELS.register_module()
+class JointViTSTML(ViTSTML):
+    """`ViTSTML` in which all tokens see all tokens."""
+
+    attention = JointAttention
 
 
 @MODELS.register_module()
@@ -301,6 +317,13 @@ def sine_positions(channels: int, height: int, width: int) -> Tensor:
     return both.permute(2, 0, 1)[None].float()
 
 
+def take_grid(module: STML, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Before weights are loaded: have positions of the size that they bring."""
+    found = state.get(prefix + 'positions')
+    if found is not None and found.shape[:2] == module.positions.shape[:2]:
+        module.positions = module.positions.new_empty(found.shape)
+
+
 def fit_positions(positions: Tensor, size: torch.Size) -> Tensor:
     """Positions for a map of another size."""
     if positions.shape[-2:] == size:
@@ -310,9 +333,6 @@ def fit_positions(positions: Tensor, size: torch.Size) -> Tensor:
 
 class LayerNorm2d(nn.LayerNorm):
     """LayerNorm over the channels of (B,C,h,w)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise each pixel."""

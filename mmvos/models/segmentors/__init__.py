@@ -13,7 +13,7 @@ from .munet import MUNet, MUNetAddition, MUNetWithoutUncertainty
 from .rvos import RVOS, RVOSMask
 from .session import VOSSession
 from .stm import STM
-from .stma import STMA, STMAWithoutObjects
+from .stma import STMA, STMAWithoutFrames, STMAWithoutIdentities, STMAWithoutObjects
 from .supervised import SupervisedSegmentor
 from .video_colorization import VideoColorization
 from .whole_video import segment_video
@@ -23,7 +23,7 @@ __all__ = [
     'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'STMA', 'COSNet', 'COSNetGroup', 'COSNetPredictions',
     'CentrePrior', 'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation',
     'LargestMovingRegion', 'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty',
-    'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'STMAWithoutObjects', 'SupervisedSegmentor',
-    'VOSSession', 'VideoColorization', 'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given',
-    'segment_video'
+    'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'STMAWithoutFrames', 'STMAWithoutIdentities',
+    'STMAWithoutObjects', 'SupervisedSegmentor', 'VOSSession', 'VideoColorization',
+    'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given', 'segment_video'
 ]

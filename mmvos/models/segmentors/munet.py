@@ -22,7 +22,7 @@ from ...ops import local_correlation
 from ...ops.backends import widened
 from ...registry import MODELS
 from ...structures import Frame, VideoState
-from .stm import STM
+from .stm import STM, with_masks
 
 
 @MODELS.register_module()
@@ -105,9 +105,9 @@ class MUNet(STM):
         super().memorize(frame, probs, state)
         state.shared['previous'] = self.reduced(frame)
 
-    def memory_input(self, image: Tensor, objects: Tensor) -> Tensor:
+    def memory_input(self, frame: Frame, objects: Tensor) -> Tensor:
         """Image and the object's own mask: the text has no mask of the others."""
-        return torch.cat([image, objects[:, :, None]], 2)
+        return with_masks(frame, objects)[:, :, :4]
 
 
 @MODELS.register_module()

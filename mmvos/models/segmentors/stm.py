@@ -76,18 +76,11 @@ class STM(SupervisedSegmentor):
         *skips, _ = self.encode(frame)
         key, value = self.query(frame, state)
         readout = self.read(key, frame, state.banks['memory'])
-        logits = self.decoder(readout, value, skips[::-1])
-        shape = logits.shape[:2]
-        # in bfloat16 a probability near 1 would be 1, without gradient
-        logits = F.interpolate(widened(logits.flatten(0, 1)), frame.image.shape[-2:],
-                               mode='bilinear', align_corners=False).unflatten(0, shape)
-        return aggregate_logits(logits.softmax(2)[:, :, 1], valid=state.objects['valid'])
+        return aggregate_decoded(self.decoder(readout, value, skips[::-1]), frame, state)
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Encode the frame with each object's mask, see `memory_input`."""
-        objects = probs[:, 1:]
-        image = normalize_imagenet(frame.image)[:, None].expand(-1, objects.shape[1], -1, -1, -1)
-        x = self.memory_input(image, objects)
+        x = self.memory_input(frame, probs[:, 1:])
         valid = state.objects['valid']
         found = self.memory_kv(self.memory_encoder(x[valid])[-1])
         key, value = (place_objects(part, valid) for part in found)
@@ -98,10 +91,9 @@ class STM(SupervisedSegmentor):
                                            exists=valid[:, :, None, None, None].to(key.dtype)),
                  permanent=frame.introduced, given=frame.given)
 
-    def memory_input(self, image: Tensor, objects: Tensor) -> Tensor:
-        """(B,K,5,H,W) of image (B,K,3,H,W), soft mask and the sum of the others'."""
-        others = (objects.sum(1, keepdim=True) - objects).clamp(0, 1)
-        return torch.cat([image, objects[:, :, None], others[:, :, None]], 2)
+    def memory_input(self, frame: Frame, objects: Tensor) -> Tensor:
+        """(B,K,5,H,W), see `with_masks`."""
+        return with_masks(frame, objects)
 
     def encode(self, frame: Frame) -> tuple[Tensor, ...]:
         """Maps of the frame from fine to coarse, computed once."""
@@ -129,3 +121,19 @@ class KeyValue(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Key and value, (B,C,h,w) each."""
         return self.key(x), self.value(x)
+
+
+def with_masks(frame: Frame, objects: Tensor) -> Tensor:
+    """(B,K,5,H,W): the normalised image, each soft mask (B,K,H,W) and the sum of the others'."""
+    image = normalize_imagenet(frame.image)[:, None].expand(-1, objects.shape[1], -1, -1, -1)
+    others = (objects.sum(1, keepdim=True) - objects).clamp(0, 1)
+    return torch.cat([image, objects[:, :, None], others[:, :, None]], 2)
+
+
+def aggregate_decoded(logits: Tensor, frame: Frame, state: VideoState) -> Tensor:
+    """Log odds (B,K+1,H,W) of a decoder's two logits of each object (B,K,2,h,w)."""
+    shape = logits.shape[:2]
+    # in bfloat16 a probability near 1 would be 1, without gradient
+    logits = F.interpolate(widened(logits.flatten(0, 1)), frame.image.shape[-2:],
+                           mode='bilinear', align_corners=False).unflatten(0, shape)
+    return aggregate_logits(logits.softmax(2)[:, :, 1], valid=state.objects['valid'])

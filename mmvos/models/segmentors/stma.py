@@ -1,8 +1,8 @@
 """STMA: spatio-temporal memory with joint association.
 
-"Video object segmentation with spatial and temporal memory" (see configs/stma): the backbone with
-three streams (`STML`, section 3.2), object features, spatial memory of frames and temporal memory
-of keys and ID values (section 3.3), reading and decoding.
+"Spatial-temporal multi-level association for video object segmentation" (see configs/stma): the
+backbone with three streams (`STML`, section 3.2), object features, spatial memory of frames and
+temporal memory of keys and ID values (section 3.3), reading and decoding.
 
 The text leaves open, and here is: the value encoder (a ResNet-18 that reads image, mask and other
 masks to 1/16, joined with the backbone's map, as in XMem), keys of 64 channels, object features as
@@ -10,20 +10,62 @@ the largest temporal values through one linear layer, and STM's decoder.
 """
 from __future__ import annotations
 
+from abc import ABC
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...ops import aggregate_logits, normalize_imagenet
-from ...ops.backends import widened
+from ...ops import normalize_imagenet
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, place_objects
-from ..memory_managers import MemoryManager
+from ..memory_managers import FrameMemory, MemoryManager
+from .stm import aggregate_decoded, with_masks
 from .supervised import SupervisedSegmentor
+
+REFERENCES = 2  # while training, drawn from the past frames of the clip (section 4)
+
+
+class SpatialMemorySegmentor(SupervisedSegmentor, ABC):
+    """What STMA and its ablation without temporal memory share: tokens and spatial memory.
+
+    While training every frame of the clip is memorised: its frames are apart in time already.
+
+    Args:
+        backbone: Config or module, see `STML`.
+        decoder: Config or module of a decode head, see `RefineDecoder`.
+        frames: Config of the spatial memory, a `FrameMemory`;
+            FrameBank(every=3, newest=1, recent=0) is the paper's on DAVIS, every=5 on YouTube-VOS.
+        **kwargs: `loss`, `detach`, `geometry`, `data_preprocessor`, `init_cfg`.
+    """
+
+    def __init__(self, backbone: dict | nn.Module, *, decoder: dict | nn.Module, frames: dict,
+                 **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.backbone = MODELS.build(backbone)
+        self.decoder = MODELS.build(decoder)
+        self.frames = frames
+        self.query = nn.Conv2d(self.backbone.channels, self.decoder.value_channels, 1)
+
+    def init_state(self, video: VideoSource | None) -> VideoState:
+        """An empty spatial memory."""
+        frames = dict(type='FrameBank', every=1, recent=0) if self.training else self.frames
+        bank: FrameMemory = MODELS.build(frames)
+        return VideoState(banks=dict(frames=bank))
+
+    def tokens(self, frame: Frame) -> tuple[Tensor, ...]:
+        """The stem's maps of the frame, the last with positions; computed once."""
+        return frame.cached('tokens', lambda: self.backbone.embed(normalize_imagenet(frame.image)))
+
+    def drawn(self, references: Tensor) -> Tensor:
+        """(...,T,h,w): all; while training two of them by chance."""
+        count = references.shape[-3]
+        if not self.training or count <= REFERENCES:
+            return references
+        return references[..., torch.randperm(count)[:REFERENCES].sort().values, :, :]
 
 
 @MODELS.register_module()
-class STMA(SupervisedSegmentor):
+class STMA(SpatialMemorySegmentor):
     """Associates a frame with earlier frames and with its objects inside of the backbone.
 
     The call graph::
@@ -37,16 +79,14 @@ class STMA(SupervisedSegmentor):
     All objects share one pass of the backbone.
 
     Args:
-        backbone: Config or module, see `STML`.
+        backbone: See `SpatialMemorySegmentor`.
         value_encoder: Config or module: (B*K,5,H,W) of image, mask and the others' mask -> tuple
             whose last is at 1/16.
-        decoder: Config or module of a decode head, see `RefineDecoder`.
         matching_head: Config or module of a global matching head.
-        frames: Config of the spatial memory, a `FrameMemory`.
-        memory: Config of the temporal memory.
+        memory: Config of the temporal memory, a `UsageBank`.
         value_channels: Of the value encoder's last map.
         key_channels: Ck.
-        **kwargs: `loss`, `detach`, `geometry`, `data_preprocessor`, `init_cfg`.
+        **kwargs: `decoder`, `frames` and others, see `SpatialMemorySegmentor`.
     """
 
     example = dict(
@@ -62,27 +102,24 @@ class STMA(SupervisedSegmentor):
         geometry=dict(divisor=16))
 
     def __init__(self, backbone: dict | nn.Module, value_encoder: dict | nn.Module, *,
-                 decoder: dict | nn.Module, matching_head: dict | nn.Module, frames: dict,
-                 memory: dict, value_channels: int = 256, key_channels: int = 64,
-                 **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.backbone = MODELS.build(backbone)
+                 matching_head: dict | nn.Module, memory: dict, value_channels: int = 256,
+                 key_channels: int = 64, **kwargs) -> None:
+        super().__init__(backbone, **kwargs)
         self.value_encoder = MODELS.build(value_encoder)
-        self.decoder = MODELS.build(decoder)
         self.matching_head = MODELS.build(matching_head)
-        self.frames = frames
         self.memory = memory
         channels, values = self.backbone.channels, self.decoder.value_channels
         self.key = nn.Conv2d(channels, key_channels, 3, padding=1)
-        self.query = nn.Conv2d(channels, values, 1)
         self.value = nn.Conv2d(value_channels + channels, values, 3, padding=1)
         self.objects = nn.Linear(values, channels)
 
     def init_state(self, video: VideoSource | None) -> VideoState:
         """Two empty banks."""
-        banks: dict[str, MemoryManager] = dict(frames=MODELS.build(self.frames),
-                                               memory=MODELS.build(self.memory))
-        return VideoState(banks=banks)
+        state = super().init_state(video)
+        bank: MemoryManager = MODELS.build(
+            dict(self.memory, every=1) if self.training else self.memory)
+        state.banks['memory'] = bank
+        return state
 
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Log odds (B,K+1,H,W) of the aggregated objects."""
@@ -92,69 +129,139 @@ class STMA(SupervisedSegmentor):
                                            *state.banks['memory'].elements(frame.index))
         frame.cached('mass', mass.detach)
         logits = self.decoder(readout.unflatten(-1, x.shape[-2:]), self.query(x), skips[::-1])
-        shape = logits.shape[:2]
-        logits = F.interpolate(widened(logits.flatten(0, 1)), frame.image.shape[-2:],
-                               mode='bilinear', align_corners=False).unflatten(0, shape)
-        return aggregate_logits(logits.softmax(2)[:, :, 1], valid=state.objects['valid'])
+        return aggregate_decoded(logits, frame, state)
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
-        """Add the frame to the spatial memory, its key and ID values to the temporal one."""
+        """Add the frame to the temporal memory, and its tokens to the spatial one."""
+        self.identify(frame, probs, state)
+        self.remember(frame, state)
+
+    def identify(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
+        """Memorise key and ID values of the frame."""
         x, valid = self.associate(frame, state), state.objects['valid']
-        value = self.id_values(frame, probs[:, 1:], x, valid)
+        found = self.value_encoder(with_masks(frame, probs[:, 1:])[valid])[-1]
+        common = x[:, None].expand(-1, valid.shape[1], -1, -1, -1)[valid]
+        value = place_objects(self.value(torch.cat([found, common], 1)), valid)
         key = self.key(x)[:, None].expand(-1, valid.shape[1], -1, -1, -1)
         bank = state.banks['memory']
         if (mass := frame.found('mass')) is not None:
             bank.count(mass)
-        state.banks['frames'].add(frame.index, shared=dict(token=self.tokens(frame)[-1]),
-                                  permanent=frame.introduced)
         bank.add(frame.index, objects=dict(key=key, value=value,
                                            exists=valid[:, :, None, None, None].to(key.dtype)),
                  permanent=frame.introduced, given=frame.given)
 
-    def tokens(self, frame: Frame) -> tuple[Tensor, ...]:
-        """The stem's maps of the frame, the last with positions; computed once."""
-        return frame.cached('tokens', lambda: self.backbone.embed(normalize_imagenet(frame.image)))
+    def remember(self, frame: Frame, state: VideoState) -> None:
+        """Memorise the frame's tokens."""
+        state.banks['frames'].add(frame.index, shared=dict(token=self.tokens(frame)[-1]),
+                                  permanent=frame.introduced)
 
     def associate(self, frame: Frame, state: VideoState) -> Tensor:
         """The frame's map (B,C,h,w) beside what the state remembered; computed once.
 
         The first frame has nothing to look at but itself.
         """
-        return frame.cached('associated', lambda: self._associated(frame, state))
+        return frame.cached('associated', lambda: self.backbone(
+            self.tokens(frame)[-1], self.references(frame, state),
+            *self.object_features(frame, state))[0])
 
-    def _associated(self, frame: Frame, state: VideoState) -> Tensor:
-        test = self.tokens(frame)[-1]
-        if state.banks['frames'].start is None:
-            nothing = test.new_zeros(len(test), 0, self.backbone.channels)
-            valid = torch.zeros(nothing.shape[:2], dtype=torch.bool, device=test.device)
-            return self.backbone(test, test[:, :, None][:, :, :0], nothing, valid)[0]
-        references = state.banks['frames'].read('token', frame.index)
-        return self.backbone(test, references, *self.object_features(frame, state))[0]
+    def references(self, frame: Frame, state: VideoState) -> Tensor:
+        """Tokens (B,C,T,h,w) of earlier frames."""
+        bank = state.banks['frames']
+        if not bank.tensors():
+            return self.tokens(frame)[-1][:, :, None][:, :, :0]
+        return self.drawn(bank.read('token', frame.index))
 
     def object_features(self, frame: Frame, state: VideoState) -> tuple[Tensor, Tensor]:
         """F_o (B,K,C), the largest temporal values of each object, and which have any (B,K)."""
-        _, values, exists = state.banks['memory'].elements(frame.index)
+        bank = state.banks['memory']
+        if not bank.tensors():
+            nothing = frame.image.new_zeros(len(frame.image), 0, self.backbone.channels)
+            return nothing, nothing[..., 0] > 0
+        _, values, exists = bank.elements(frame.index)
         if exists is None:
             exists = torch.ones_like(values[:, :, 0], dtype=torch.bool)
         known = exists.any(-1)
         largest = values.masked_fill(~exists[:, :, None], -torch.inf).amax(-1)
         return self.objects(largest.where(known[..., None], 0)), known
 
-    def id_values(self, frame: Frame, masks: Tensor, x: Tensor, valid: Tensor) -> Tensor:
-        """(B,K,Cv,h,w) of the frame with the mask of each object (B,K,H,W)."""
-        image = normalize_imagenet(frame.image)[:, None].expand(-1, masks.shape[1], -1, -1, -1)
-        others = (masks.sum(1, keepdim=True) - masks).clamp(0, 1)
-        stacked = torch.cat([image, masks[:, :, None], others[:, :, None]], 2)
-        found = self.value_encoder(stacked[valid])[-1]
-        common = x[:, None].expand(-1, valid.shape[1], -1, -1, -1)[valid]
-        return place_objects(self.value(torch.cat([found, common], 1)), valid)
-
 
 @MODELS.register_module()
 class STMAWithoutObjects(STMA):
-    """No object looks at a frame inside of the backbone (ablation "w/o object features")."""
+    """No object looks at a frame inside of the backbone (ablation "w/o obj").
+
+    Args:
+        *args: See `STMA`.
+        **kwargs: See `STMA`.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        del self.objects
 
     def object_features(self, frame: Frame, state: VideoState) -> tuple[Tensor, Tensor]:
         """Nothing."""
-        features, known = super().object_features(frame, state)
-        return features[:, :0], known[:, :0]
+        nothing = frame.image.new_zeros(len(frame.image), 0, self.backbone.channels)
+        return nothing, nothing[..., 0] > 0
+
+
+@MODELS.register_module()
+class STMAWithoutFrames(STMA):
+    """No earlier frame enters the backbone (ablation "w/o spatial memory").
+
+    The frame and the objects look at each other: the backbone is to be one of joint attention.
+    """
+
+    example = STMA.example | dict(backbone=dict(
+        type='JointViTSTML', channels=16, depth=2, heads=2, fine_channels=(4, 8)))
+
+    def remember(self, frame: Frame, state: VideoState) -> None:
+        """Nothing."""
+
+
+@MODELS.register_module()
+class STMAWithoutIdentities(SpatialMemorySegmentor):
+    """No temporal memory: references carry masks (ablation "w/o temporal memory").
+
+    As in SimVOS (Wu et al., ICCV 2023), on which the ablation is built, every object has a pass of
+    the backbone for itself: embedded masks are added to the tokens of the references, and the
+    decoder sees the frame's tokens before and after. Both spellings of an object's absence, a mask
+    of zeros and a frame from before its first mask, are embedded as zeros.
+
+    Args:
+        backbone: See `SpatialMemorySegmentor`.
+        **kwargs: `decoder`, `frames` and others, see there.
+    """
+
+    example = {name: STMA.example[name]
+               for name in ('backbone', 'decoder', 'frames', 'loss', 'geometry')}
+
+    def __init__(self, backbone: dict | nn.Module, **kwargs) -> None:
+        super().__init__(backbone, **kwargs)
+        channels, stride = self.backbone.channels, self.backbone.stride
+        self.mask = nn.Conv2d(2, channels, stride, stride, bias=False)
+        self.readout = nn.Conv2d(channels, self.decoder.value_channels, 1)
+
+    def segment(self, frame: Frame, state: VideoState) -> Tensor:
+        """Log odds (B,K+1,H,W) of the aggregated objects."""
+        valid, bank = state.objects['valid'], state.banks['frames']
+        *maps, test = (self.alone(x, valid) for x in self.tokens(frame))
+        references = (bank.read('token', frame.index)[:, None]
+                      + bank.read('mask', frame.index))[valid]
+        none = test.new_zeros(len(test), 0, self.backbone.channels)
+        x, _ = self.backbone(test, self.drawn(references), none, none[..., 0] > 0)
+        logits = self.decoder(self.readout(x)[:, None], self.query(test),
+                              self.backbone.skips(tuple(maps), x)[::-1])
+        return aggregate_decoded(place_objects(logits[:, 0], valid), frame, state)
+
+    def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
+        """Add the frame's tokens and, of each object, its embedded mask."""
+        valid, masks = state.objects['valid'], with_masks(frame, probs[:, 1:])[:, :, 3:]
+        state.banks['frames'].add(
+            frame.index, shared=dict(token=self.tokens(frame)[-1]),
+            objects=dict(mask=place_objects(self.mask(masks[valid]), valid)),
+            permanent=frame.introduced)
+
+    @staticmethod
+    def alone(x: Tensor, valid: Tensor) -> Tensor:
+        """(B,C,h,w) -> (N,C,h,w): of the frame of each of the N valid objects."""
+        return x[:, None].expand(-1, valid.shape[1], -1, -1, -1)[valid]

@@ -176,7 +176,7 @@ def test_parameters_of_vit_base():
 @pytest.mark.parametrize('cls', [ViTSTML, ConvViTSTML, JointConvViTSTML])
 def test_maps(cls):
     torch.manual_seed(0)
-    model = cls(16, 2, 2, fine_channels=(6, 8))
+    model = cls(16, 2, heads=2, fine_channels=(6, 8))
     *maps, x = model.embed(torch.rand(2, 3, 48, 80))
     references = torch.stack([model.embed(torch.rand(2, 3, 48, 80))[-1] for _ in range(2)], 2)
     found, objects = model(x, references, torch.randn(2, 3, 16), torch.ones(2, 3) > 0)
@@ -189,4 +189,4 @@ def test_maps(cls):
 
 def test_channels_that_do_not_fit():
     with pytest.raises(ValueError, match='multiples of 4 and of 3 heads, got 16'):
-        ViTSTML(16, 1, 3)
+        ViTSTML(16, 1, heads=3)
