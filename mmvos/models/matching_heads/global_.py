@@ -21,7 +21,8 @@ class GlobalMatching(BaseModule):
     their number.
 
     Args:
-        topk: Only the k largest affinities of a query enter the softmax; all if None.
+        topk: Only the k largest affinities of a query enter the softmax, as STCN and XMem do it
+            (20, 30); all if None, and while training, where every element is to get a gradient.
         similarity: 'dot' or 'l2'.
         count_above: None: the second output is the weights summed over the queries. A number: how
             many queries give an element more weight than that (AFB-URR, Liang et al. 2020: 1e-3).
@@ -81,7 +82,7 @@ class GlobalMatching(BaseModule):
         return weights if valid is None else weights * valid[..., None]
 
     def _softmax(self, logits: Tensor) -> Tensor:
-        if self.topk is None or self.topk >= logits.shape[2]:
+        if self.training or self.topk is None or self.topk >= logits.shape[2]:
             return logits.softmax(2)
         best, where = logits.topk(self.topk, 2)
         return torch.zeros_like(logits).scatter(2, where, best.softmax(2))

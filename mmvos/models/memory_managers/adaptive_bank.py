@@ -47,7 +47,7 @@ class AdaptiveBank(ElementBank):
     GlobalMatching(count_above=1e-3). Sums of weights serve too, but are not the paper's.
 
     Args:
-        budget: See `ElementBank`.
+        budget: Elements of one video, shared equally by its objects.
         similarity: A new key with a larger cosine to a stored one is merged into it.
         rate: Share of the new direction in a merged element.
         max_memory_mb: See `ElementBank`.
@@ -63,6 +63,10 @@ class AdaptiveBank(ElementBank):
                              f'{similarity} and {rate}')
         self.similarity = similarity
         self.rate = rate
+
+    def share(self, objects: Tensor) -> Tensor:
+        """An equal part of the budget, see `ElementBank.share`."""
+        return self.budget // objects
 
     def count(self, mass: Tensor) -> None:
         """Usage grows by log(1 + mass); objects that came since then have none."""

@@ -13,14 +13,15 @@ from .base import MemoryManager
 
 
 class ElementBank(MemoryManager):
-    """Elements of each object, at most `budget` / objects, in tensors padded to the most of any.
+    """Elements of each object in tensors padded to the most of any.
 
-    A class says how usage is counted, what is added, and in `score` which elements go first.
+    A class says how usage is counted, what is added, in `score` which elements go first, and in
+    `share` how many an object may have.
     Elements of first masks are permanent: they are never forgotten. No more is forgotten than has
     to be.
 
     Args:
-        budget: Elements of one video, shared equally by its objects.
+        budget: Elements of one object.
         max_memory_mb: Limit in MiB; the elements of the lowest score go first.
     """
 
@@ -98,9 +99,13 @@ class ElementBank(MemoryManager):
         return bank
 
     def room(self, bank: dict[str, Tensor]) -> tuple[Tensor, int]:
-        """Elements of an object that fit in the budget of its video (B,1,1), and in memory."""
+        """Elements of an object that fit in the budget (B,1,1), and in memory."""
         objects = bank['exists'].any(-1).sum(1, keepdim=True).clamp_min(1)
-        return self.budget // objects, int(self.max_memory_mb * 2**20 // max(1, _column(bank)))
+        return self.share(objects), int(self.max_memory_mb * 2**20 // max(1, _column(bank)))
+
+    def share(self, objects: Tensor) -> Tensor:
+        """Elements that each of so many objects of a video may have, (B,1,1) of (B,1,1)."""
+        return torch.full_like(objects, self.budget)
 
     def grow(self, num_objects: int) -> None:
         """Make room for objects, without elements."""

@@ -21,7 +21,7 @@ class UsageBank(ElementBank):
     not possible; here no more go than have to, and every object has elements of its own.
 
     Args:
-        budget: See `ElementBank`.
+        budget: Elements of one object; by default eleven frames of 480x864.
         every: Every n-th frame, counted from the first memorised one, is stored; frames with first
             masks always.
         max_memory_mb: See `ElementBank`.
@@ -30,7 +30,7 @@ class UsageBank(ElementBank):
     example = dict(budget=150, every=1)
     own = ('reads',)
 
-    def __init__(self, budget: int = 20_000, *, every: int = 3,
+    def __init__(self, budget: int = 17_820, *, every: int = 3,
                  max_memory_mb: float = 1024) -> None:
         super().__init__(budget, max_memory_mb=max_memory_mb)
         if every < 1:

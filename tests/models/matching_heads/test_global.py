@@ -34,7 +34,7 @@ def brute_force(query, keys, values, similarity='dot', topk=None):
 @pytest.mark.parametrize('topk', [None, 1, 3])
 def test_equals_brute_force(key_objects, similarity, topk):
     query, keys, values = case(key_objects=key_objects)
-    head = GlobalMatching(topk, similarity=similarity)
+    head = GlobalMatching(topk, similarity=similarity).eval()
     out, _ = head(query, keys, values)
     expected = brute_force(query, keys, values, similarity, topk)
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
@@ -42,7 +42,13 @@ def test_equals_brute_force(key_objects, similarity, topk):
 
 def test_topk_of_all_is_the_plain_softmax():
     inputs = case()
-    torch.testing.assert_close(GlobalMatching(7)(*inputs), GlobalMatching()(*inputs))
+    torch.testing.assert_close(GlobalMatching(7).eval()(*inputs), GlobalMatching()(*inputs))
+
+
+def test_topk_is_for_testing_only():
+    inputs, head = case(), GlobalMatching(2)
+    assert torch.equal(head(*inputs)[0], GlobalMatching()(*inputs)[0])
+    assert not torch.equal(head.eval()(*inputs)[0], GlobalMatching()(*inputs)[0])
 
 
 def test_one_element_is_read_as_it_is():
@@ -54,7 +60,7 @@ def test_one_element_is_read_as_it_is():
 
 def test_weights_sum_to_one_and_mass_to_the_queries():
     query, keys, values = case()
-    head = GlobalMatching(4)
+    head = GlobalMatching(4).eval()
     weights = head.weights(query, keys)
     torch.testing.assert_close(weights.sum(2), torch.ones(2, 3, 11, dtype=torch.float64))
     torch.testing.assert_close(head(query, keys, values)[1], weights.sum(3))
@@ -81,9 +87,9 @@ def test_elements_that_are_not_valid_might_as_well_not_be_there():
 @pytest.mark.parametrize('topk', [None, 3])
 def test_tiles_change_nothing(monkeypatch, topk):
     inputs = case(queries=23)
-    expected = GlobalMatching(topk)(*inputs)
+    expected = GlobalMatching(topk).eval()(*inputs)
     monkeypatch.setattr(global_, 'TILE_BYTES', 5 * 4 * 2 * 3 * 7)
-    torch.testing.assert_close(GlobalMatching(topk)(*inputs), expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(GlobalMatching(topk).eval()(*inputs), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_wrong_options():

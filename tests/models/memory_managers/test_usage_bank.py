@@ -23,7 +23,7 @@ def test_random_steps_equal_brute_force():
 
     The second object comes on frame 30, the first is given again on frame 61.
     """
-    rng, bank, lists = torch.Generator().manual_seed(0), UsageBank(40, every=2), [[], []]
+    rng, bank, lists = torch.Generator().manual_seed(0), UsageBank(20, every=2), [[], []]
     for now in range(1000):
         exists = torch.tensor([[1, now >= 30]])
         given = torch.tensor([[now in (0, 61), now == 30]])
@@ -46,7 +46,7 @@ def test_random_steps_equal_brute_force():
             if now % 2 == 0 or given[0, k]:
                 lists[k] += fresh
         for k in range(objects):
-            excess = len(lists[k]) - 40 // (2 if lists[1] else 1)
+            excess = len(lists[k]) - 20
             free = [n for n, one in enumerate(lists[k]) if not one['kept']]
             free.sort(key=lambda n: lists[k][n]['sum'] / lists[k][n]['reads']
                       if lists[k][n]['reads'] else float('inf'))
