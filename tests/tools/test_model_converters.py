@@ -155,7 +155,7 @@ def test_command_says_what_is_wrong_in_one_line(
 def test_interrupted_without_a_traceback(monkeypatch, capsys):
     def interrupt(path):
         raise KeyboardInterrupt
-    monkeypatch.setattr('mmvos.compat.load_checkpoint_file', interrupt)
+    monkeypatch.setattr('mmvos.apis.conversion.load_checkpoint_file', interrupt)
     monkeypatch.setattr(sys, 'argv', [str(TOOL), 'in.pt', 'out.pth'])
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(TOOL), run_name='__main__')

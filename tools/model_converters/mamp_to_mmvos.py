@@ -8,16 +8,12 @@ Released: https://github.com/bo-miao/MAMP and https://github.com/zlai0/MAST. Bot
 """
 from __future__ import annotations
 
-import argparse
-import io
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from mmvos.apis import exit_with_message
-from mmvos.compat import load_checkpoint_file
-from mmvos.io.files import atomic_write
+from mmvos.apis.conversion import conversion_command, convert_checkpoint, renamed
 
 BATCH_NORM = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 # name in a block of the release -> (name in ours, is a batch norm)
@@ -60,49 +56,15 @@ def convert(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """
     state = {key.removeprefix('module.'): value for key, value in state.items()}
     table = name_table()
-    plain = [key for key, value in state.items() if not isinstance(value, Tensor)]
-    unknown = [key for key in state if key not in table]
     # the counters came with PyTorch 0.4.1 and nothing reads them in evaluation
-    missing = [key for key in table if key not in state and not key.endswith('_tracked')]
-    for what, keys in (('unknown', unknown), ('missing', missing), ('not tensors', plain)):
-        if keys:
-            raise ValueError(
-                f'expected the state dict of a released MAMP or MAST checkpoint, but {len(keys)} '
-                f'entries are {what}, first {", ".join(keys[:3])}')
-    return {table[key]: value for key, value in state.items()}
+    counters = {key for key in table if key.endswith('_tracked')}
+    return renamed(state, table, 'a released MAMP or MAST checkpoint', counters)
 
 
 def convert_file(source: str | Path, target: str | Path) -> dict[str, Tensor]:
-    """Read `source`, write `target` when all is well, and return what was written.
-
-    Raises:
-        FileNotFoundError, ValueError: See `load_checkpoint_file` and `convert`.
-        InputError: `target` cannot be written.
-    """
-    checkpoint = load_checkpoint_file(source)
-    state = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict):
-        raise ValueError(
-            f"{source} has no dict 'state_dict'; give a released MAMP or MAST checkpoint")
-    try:
-        converted = convert(state)
-    except ValueError as error:
-        raise ValueError(f'{source}: {error}') from None
-    # by way of memory: on a full disk torch.save itself raises a RuntimeError without a reason
-    buffer = io.BytesIO()
-    torch.save(dict(meta=dict(converted_from=Path(source).name), state_dict=converted), buffer)
-    atomic_write(target, buffer.getvalue())
-    return converted
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('source', metavar='IN', help='released checkpoint (.pt or .pth)')
-    parser.add_argument('target', metavar='OUT', help='file to write, e.g. checkpoints/mamp.pth')
-    args = parser.parse_args()
-    state = convert_file(args.source, args.target)
-    print(f'{args.target}: {len(state)} entries, {sum(v.numel() for v in state.values()):,} values')
+    """Read `source`, write `target` and return what was written; see `convert_checkpoint`."""
+    return convert_checkpoint(source, target, convert)
 
 
 if __name__ == '__main__':
-    exit_with_message(main)
+    exit_with_message(lambda: conversion_command(__doc__.splitlines()[0], convert_file))

@@ -1,0 +1,8 @@
+# Table 2: ViT-B from MoCo-v3
+_base_ = ['../protocols/stma_convvit_b_davis2017_ytvos.py']
+
+model = dict(
+    backbone=dict(
+        _delete_=True, type='ViTSTML', fine_channels=(256, 512),
+        init_cfg=dict(type='Pretrained', checkpoint='data/pretrained/mocov3_vit_base.pth')),
+    decoder=dict(skip_channels=(512, 256)))

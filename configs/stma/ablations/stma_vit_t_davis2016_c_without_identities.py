@@ -1,0 +1,15 @@
+# Table 1: without temporal memory: references carry masks, as in SimVOS
+_base_ = ['../stma_vit_t_davis2016.py']
+
+load_from = None  # all rows begin anew
+model = dict(
+    _delete_=True,
+    type='STMAWithoutIdentities',
+    backbone=dict(
+        type='ViTSTML', channels=192, depth=8, heads=3, fine_channels=(32, 64)),
+    decoder=dict(
+        type='RefineDecoder', skip_channels=(64, 32), value_channels=128, channels=64),
+    frames=dict(type='FrameBank', every=3, newest=1, recent=0),
+    loss=dict(type='LossSum', weights=(0.5, 0.5), losses=[
+        dict(type='CrossEntropy', top_p=0.4), dict(type='DiceLoss')]),
+    geometry=dict(divisor=16, sides='both', short_side=320))
