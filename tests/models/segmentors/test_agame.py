@@ -1,16 +1,15 @@
 """A-GAME: the released parameters, the network written plainly, its state, that it learns."""
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from one_clip import clip_of, learns_one_clip
 
-from mmvos.datasets import SyntheticVOS
 from mmvos.models import AGAME
 from mmvos.models.segmentors.agame import merge
 from mmvos.registry import MODELS
-from mmvos.structures import Frame, VOSDataSample
+from mmvos.structures import Frame
 from mmvos.testing.construction_contracts import build
 from mmvos.testing.fakes import FakeVideo, fake_frames
 
@@ -224,14 +223,6 @@ def test_mask_that_updates_the_state(training, detach):
     torch.testing.assert_close(state.objects['previous'], expected)
 
 
-def clip_of(videos, length):
-    frames = np.stack([[video.read(t) for t in range(length)] for video in videos])
-    samples = [VOSDataSample(metainfo=dict(video_name=video.name)) for video in videos]
-    for video, sample in zip(videos, samples, strict=True):
-        sample.gt_masks = torch.from_numpy(np.stack([video.labels(t) for t in range(length)]))
-    return torch.from_numpy(frames).movedim(-1, 2).float() / 255, samples
-
-
 def test_loss_is_that_of_both_outputs():
     """A sample with two objects and one with one; the coarse output counts each by itself."""
     videos = [FakeVideo(2, (32, 48), starts=(0, 0), seed=1), FakeVideo(2, (32, 48), seed=2)]
@@ -308,34 +299,10 @@ def test_works_without_one_of_both(part):
 @pytest.mark.parametrize('channels', [32, None])
 def test_learns_one_clip(channels):
     """J > 0.95 on the clip it saw within 300 steps; the Gaussians alone can do it too."""
-    torch.manual_seed(0)
-    video = SyntheticVOS(1, 4, size=(64, 96), num_objects=(1, 1), seed=3).videos[0]
-    inputs, samples = clip_of([video], 4)
     backbone = dict(type='mmseg.ResNet', depth=18, base_channels=16, stem_channels=16,
                     num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(0, 1, 2),
                     norm_eval=True)
     model = build(AGAME, backbone=backbone, in_channels=(16, 32, 64), fusion_channels=(32, 32),
                   appearance=dict(type='GaussianAppearance', in_channels=64, channels=32),
                   propagation_channels=channels)
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    scores = []
-    for step in range(300):
-        loss = model.train().loss(inputs, samples)['loss']
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % 20 == 19:
-            scores.append(score(model.eval(), inputs, samples[0].gt_masks))
-            if scores[-1] > 0.95:
-                return
-    raise AssertionError(f'J after every 20 steps: {scores}')
-
-
-@torch.no_grad()
-def score(model, inputs, labels):
-    """Mean J of the frames after the first, as a session would give them."""
-    given = torch.ones(1, 1, dtype=torch.bool)
-    first = Frame(0, inputs[:, 0], (labels[None, None, 0] > 0).float(), given)
-    outputs, _ = run(model, [first, *(Frame(t, inputs[:, t]) for t in range(1, len(labels)))])
-    pairs = [(probs[0, 1] > 0.5, truth > 0) for probs, truth in zip(outputs, labels, strict=True)]
-    return np.mean([((a & b).sum() / (a | b).sum()).item() for a, b in pairs[1:]])
+    learns_one_clip(model, length=4, steps=300)

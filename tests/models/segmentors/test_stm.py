@@ -1,18 +1,17 @@
 """STM: parameter counts and memory of the released code, symmetries, and that it can learn."""
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from one_clip import clip_of, learns_one_clip
 
-from mmvos.datasets import SyntheticVOS
 from mmvos.models import STM, FrameBank, MUNet, RefineDecoder
 from mmvos.models.losses import cross_entropy
 from mmvos.models.segmentors import Geometry
 from mmvos.ops import aggregate_logits, soft_aggregate
 from mmvos.registry import MODELS
-from mmvos.structures import Frame, VOSDataSample
+from mmvos.structures import Frame
 from mmvos.testing.construction_contracts import build
 from mmvos.testing.fakes import FakeVideo, fake_frames
 
@@ -163,28 +162,21 @@ def test_a_surely_wrong_pixel_keeps_its_gradient(margin, dtype):
     assert logits.grad[0, 0, 1].item() > 1.5
 
 
-def clip_of(video, length):
-    frames = np.stack([video.read(t) for t in range(length)]).transpose(0, 3, 1, 2)
-    sample = VOSDataSample(metainfo=dict(video_name=video.name))
-    sample.gt_masks = torch.from_numpy(np.stack([video.labels(t) for t in range(length)]))
-    return torch.from_numpy(frames)[None].float() / 255, [sample]
-
-
 def test_what_cannot_be_trained_on():
     model = build(STM)
-    inputs, samples = clip_of(FakeVideo(3, (32, 48), starts=(1,)), 3)
+    inputs, samples = clip_of([FakeVideo(3, (32, 48), starts=(1,))], 3)
     with pytest.raises(ValueError, match=r'3 frames and \[0\] objects'):
         model.loss(inputs, samples)
-    inputs, samples = clip_of(FakeVideo(1, (32, 48)), 1)
+    inputs, samples = clip_of([FakeVideo(1, (32, 48))], 1)
     with pytest.raises(ValueError, match='1 frames'):
         model.loss(inputs, samples)
-    inputs, samples = clip_of(FakeVideo(3, (32, 48), starts=(0, 0)), 3)
+    inputs, samples = clip_of([FakeVideo(3, (32, 48), starts=(0, 0))], 3)
     labels = samples[0].gt_masks
     for wrong in (labels * (labels != 1), torch.cat([labels[:1] * (labels[:1] == 1), labels[1:]])):
         samples[0].gt_masks = wrong
         with pytest.raises(ValueError, match='first frame shows all ids, 1 to n; add Choose'):
             model.loss(inputs, samples)
-    inputs, samples = clip_of(FakeVideo(1, (32, 48)), 1)
+    inputs, samples = clip_of([FakeVideo(1, (32, 48))], 1)
     with pytest.raises(ValueError, match='STM has no loss'):
         build(STM, loss=None).loss(inputs, samples)
 
@@ -192,7 +184,7 @@ def test_what_cannot_be_trained_on():
 @pytest.mark.parametrize('detach', [True, False])
 def test_gradients_through_memorised_predictions_can_be_cut(detach):
     model = build(STM, detach=detach)
-    inputs, samples = clip_of(FakeVideo(), 3)
+    inputs, samples = clip_of([FakeVideo()], 3)
     seen, memorize = [], model.memorize
     model.memorize = lambda frame, probs, state: (
         seen.append(probs.requires_grad), memorize(frame, probs, state))
@@ -206,38 +198,10 @@ def test_gradients_through_memorised_predictions_can_be_cut(detach):
     (STM, 5, {}), (MUNet, 4, dict(radius=4, sign=1, temperature=0.1))])
 def test_learns_one_clip(cls, channels, options):
     """J > 0.95 on the clip it saw within 400 steps."""
-    torch.manual_seed(0)
-    video = SyntheticVOS(1, 3, size=(64, 96), num_objects=(1, 1), seed=3).videos[0]
-    inputs, samples = clip_of(video, 3)
     encoder = dict(type='mmseg.ResNet', depth=18, base_channels=16, stem_channels=16,
                    num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), norm_eval=True)
-    model = build(
+    learns_one_clip(build(
         cls, query_encoder=dict(encoder, out_indices=(0, 1, 2)), **options,
         memory_encoder=dict(encoder, in_channels=channels, out_indices=(2,)), in_channels=64,
         key_channels=16, decoder=dict(type='RefineDecoder', skip_channels=(32, 16),
-                                      value_channels=32, channels=32)).train()
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    scores = []
-    for step in range(400):
-        loss = model.loss(inputs, samples)['loss']
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if step % 20 == 19:
-            scores.append(score(model, inputs, samples[0].gt_masks))
-            if scores[-1] > 0.95:
-                return
-    raise AssertionError(f'J after every 20 steps: {scores}')
-
-
-@torch.no_grad()
-def score(model, inputs, labels):
-    """Mean J of the frames after the first."""
-    state, values = model.init_state(None), []
-    for t in range(inputs.shape[1]):
-        given = dict(masks=(labels[None, None, 0] > 0).float(),
-                     given=torch.ones(1, 1, dtype=torch.bool)) if t == 0 else {}
-        mask = model.step(Frame(t, inputs[:, t], **given), state)[0, 1] > 0.5
-        truth = labels[t] > 0
-        values.append(((mask & truth).sum() / (mask | truth).sum()).item())
-    return sum(values[1:]) / len(values[1:])
+                                      value_channels=32, channels=32)), length=3, steps=400)
