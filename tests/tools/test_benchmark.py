@@ -1,5 +1,6 @@
 """Counted operations equal closed forms, the table's ratios are right, every run is a child."""
 import json
+import runpy
 import subprocess
 import sys
 from argparse import Namespace
@@ -9,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmvos.models import STM, COSNet, VideoSegmentor
 from mmvos.structures import VideoState
@@ -135,17 +138,27 @@ def test_a_method_without_masks_is_given_no_objects(tool, cosnet, monkeypatch):
         tool.run_one(tool.parse_args())
 
 
+@pytest.mark.parametrize('masked', [False, True])
+def test_attention_is_counted_as_two_products(tool, masked):
+    """2 heads of 8 channels, 5 queries, 7 keys, in a batch of 3; a hidden pair counts, too."""
+    query, key = torch.randn(3, 2, 5, 8), torch.randn(3, 2, 7, 8)
+    seen = torch.arange(7).expand(5, 7) > 2 if masked else None
+    with FlopCounterMode(display=False, custom_mapping=tool.ATTENTION) as counter:
+        F.scaled_dot_product_attention(query, key, key, attn_mask=seen)
+    assert counter.get_total_flops() == 2 * 2 * (3 * 2 * 5 * 7 * 8)
+
+
 def report(objects, total, gflop):
-    return dict(objects=objects, total=total, cpu=2 * total, gflop=gflop, peak_mib=500. + objects,
-                device='a', threads=2, dtype='fp32')
+    return dict(objects=objects, total=total, encode=total / 10, cpu=2 * total, gflop=gflop,
+                peak_mib=500. + objects, device='a', threads=2, dtype='fp32')
 
 
 def test_table(tool, capsys):
     tool.print_several([report(1, .5, 10.), report(10, 3., 50.)])
     rows = [[cell.strip() for cell in line.split('|')[1:-1]]
             for line in capsys.readouterr().out.splitlines() if line.startswith('|')]
-    assert rows[1:] == [['1', '0.500', '1.000', '1.00', '10.00', '1.00', '1.00', '501'],
-                        ['10', '3.000', '6.000', '6.00', '50.00', '5.00', '1.20', '510']]
+    assert rows[1:] == [['1', '0.500', '0.050', '1.000', '1.00', '10.00', '1.00', '1.00', '501'],
+                        ['10', '3.000', '0.300', '6.000', '6.00', '50.00', '5.00', '1.20', '510']]
     assert len(rows[0]) == len(rows[1])
 
 
@@ -180,7 +193,7 @@ def test_command(tool, config, tmp_path):
          '--frames', '2', '--objects', '1', '3', '--repeat', '1', '--json', tmp_path / 'all.json'],
         capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
-    assert found.stdout.count('|') == 3 * 9
+    assert found.stdout.count('|') == 3 * 10
     one, three = json.loads((tmp_path / 'all.json').read_text())
     assert 1 < three['gflop'] / one['gflop'] < 3  # the query is encoded once
 
@@ -208,3 +221,16 @@ def test_error_of_a_child(tool, monkeypatch, capfd):
     monkeypatch.setattr(tool.subprocess, 'run', lambda *_, **__: Namespace(returncode=2))
     with pytest.raises(SystemExit, match='2'):
         tool.main()
+
+
+def test_attention_of_three_streams(monkeypatch, capsys):
+    """Counted operations are the closed form, the fractions of its docstring."""
+    monkeypatch.setattr(sys, 'argv', ['benchmark_attention.py', '--height', '32', '--width', '48',
+                                      '--references', '2', '--objects', '3', '--channels', '16',
+                                      '--heads', '2', '--repeat', '1'])
+    runpy.run_path(str(TOOLS / 'benchmark_attention.py'), run_name='__main__')
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]]
+            for line in capsys.readouterr().out.splitlines() if line.startswith('|')]
+    expected = f'{(9 + 2 * 6 * 9 + 36 * 3) / 21**2:.3f}'
+    assert rows[1][:4] == ['2', '21', expected, expected]
+    assert float(rows[1][4]) > 0

@@ -13,10 +13,10 @@ Operations are those of `torch.utils.flop_counter`, two for a multiplication and
 convolutions and matrix products in whatever form torch runs them, in `segment` and `memorize`.
 Not counted: norms, activations, softmax, pooling, interpolation, anything else that works element
 by element, and the ops of mmvos (local matching, warp) and OpenCV (DIS), of which torch knows
-nothing. They are counted on five more frames in the middle of the timed ones, which are not
-timed: there a memory that grows with the video has the mean size of that time. What is done once
-for the whole video (COSNet's references) is 'start', its time shared by all frames; its operations
-are not counted.
+nothing. Attention counts as its two matrix products. They are counted on five more frames in the
+middle of the timed ones, which are not timed: there a memory that grows with the video has the
+mean size of that time. What is done once for the whole video (COSNet's references) is 'start',
+its time shared by all frames; its operations are not counted.
 """
 import argparse
 import json
@@ -36,7 +36,7 @@ import numpy as np
 import torch
 from mmengine.config import DictAction
 from prettytable import PrettyTable
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from mmvos.apis import (
     exit_with_message,
@@ -52,19 +52,24 @@ from mmvos.models import VideoSegmentor
 from mmvos.registry import MODELS
 from mmvos.structures import FrameFolder
 
+# the CPU's fused attention, of which torch's counter does not know; it does of CUDA's
+ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu:
+        lambda query, key, value, *_, **__: sdpa_flop_count(query, key, value)}
 COUNTED = 5  # frames: one period of a memory of every fifth frame
 STAGES = ('start', 'decode', 'encode', 'flow', 'match', 'upsample', 'head', 'memorize', 'write',
           'other')
 # stage: attributes of the model and their methods
 PARTS = {
-    'encode': [('backbone', 'forward'), ('features', 'forward'), ('query_encoder', 'forward'),
-               ('query_kv', 'forward')],
+    'encode': [('backbone', 'embed'), ('backbone', 'forward'), ('backbone', 'skips'),
+               ('features', 'forward'), ('query_encoder', 'forward'), ('query_kv', 'forward')],
     'flow': [('motion_estimator', 'forward'), ('motion_estimator', 'encode'), ('motion', None),
              ('motion_net', 'forward')],
     'match': [('matching_head', 'forward'), ('appearance', 'forward'), ('co_attention', 'forward')],
     'upsample': [('upsample', None)],
     'head': [('propagation', 'forward'), ('decoder', 'forward'), ('upsampling', 'forward')],
     'memorize': [('memory_encoder', 'forward'), ('memory_kv', 'forward'),
+                 ('value_encoder', 'forward'), ('value', 'forward'),
                  ('appearance', 'update'), ('propagation', 'remember')],
 }
 
@@ -183,7 +188,8 @@ def measure(args: argparse.Namespace, model: VideoSegmentor, folder: Path) -> di
     first = min(args.warm_up, args.frames - 1)
     middle = (first + args.frames + 1) // 2
     # one for each frame: a counter that is entered again begins anew
-    counters = {index: FlopCounterMode(display=False) for index in range(middle, middle + COUNTED)}
+    counters = {index: FlopCounterMode(display=False, custom_mapping=ATTENTION)
+                for index in range(middle, middle + COUNTED)}
     with closing(video.frames()) as images, ExitStack() as stack:
         later = stack.enter_context(InBackground())
         for index in range(args.frames + COUNTED):
@@ -300,13 +306,14 @@ def run_several(args: argparse.Namespace) -> list[dict]:
 
 def print_several(reports: list[dict]) -> None:
     """A table; ratios are to the first row."""
-    table = PrettyTable(['objects', 's/frame', 'CPU s/frame', 'ratio', 'GFLOP/frame',
-                         'counted ratio', 'ratio / counted', 'peak MiB'], align='r')
+    table = PrettyTable(['objects', 's/frame', 'encode s/frame', 'CPU s/frame', 'ratio',
+                         'GFLOP/frame', 'counted ratio', 'ratio / counted', 'peak MiB'], align='r')
     first = reports[0]
     for report in reports:
         # a method without convolutions and matrix products has nothing that could be counted
         ratio, counted = report['total'] / first['total'], report['gflop'] / (first['gflop'] or 1)
-        table.add_row([report['objects'], f'{report["total"]:.3f}', f'{report["cpu"]:.3f}',
+        table.add_row([report['objects'], f'{report["total"]:.3f}',
+                       f'{report.get("encode", 0):.3f}', f'{report["cpu"]:.3f}',
                        f'{ratio:.2f}', f'{report["gflop"]:.2f}', f'{counted:.2f}',
                        f'{ratio / counted:.2f}' if counted else '', f'{report["peak_mib"]:.0f}'])
     print(table)
