@@ -6,9 +6,9 @@ model = dict(
     features=dict(
         type='DeepLabFeatures',
         backbone=dict(
-            type='mmseg.ResNet', depth=18, base_channels=32, stem_channels=32, strides=(1, 2, 1, 1),
-            dilations=(1, 1, 2, 4), out_indices=(3,)),
-        in_channels=256,
+            type='mmseg.ResNet', depth=18, base_channels=24, stem_channels=24, num_stages=3,
+            strides=(1, 2, 1), dilations=(1, 1, 2), out_indices=(2,)),
+        in_channels=96,
         channels=64,
         out_channels=64),
     co_attention=dict(type='SymmetricCoAttention', channels=64),

@@ -6,10 +6,10 @@ _base_ = ['../_base_/datasets/davis2016.py', '../_base_/schedules/still_small.py
 model = dict(
     type='RVOS',
     backbone=dict(
-        type='mmseg.ResNet', depth=18, base_channels=32, stem_channels=32,
+        type='mmseg.ResNet', depth=18, base_channels=16, stem_channels=16,
         out_indices=(0, 1, 2, 3)),
-    in_channels=(32, 64, 128, 256),
-    channels=(128, 64, 32, 16),
+    in_channels=(16, 32, 64, 128),
+    channels=(48, 24, 16, 8),
     recurrence=('spatial', 'temporal'),
     num_slots=1,
     geometry=dict(short_side=240))

@@ -6,10 +6,10 @@ _base_ = ['../_base_/datasets/synthetic.py', '../_base_/default_runtime.py']
 model = dict(
     type='RVOS',
     backbone=dict(
-        type='mmseg.ResNet', depth=18, base_channels=32, stem_channels=32,
+        type='mmseg.ResNet', depth=18, base_channels=16, stem_channels=16,
         out_indices=(0, 1, 2, 3)),
-    in_channels=(32, 64, 128, 256),
-    channels=(128, 64, 32, 16),
+    in_channels=(16, 32, 64, 128),
+    channels=(48, 24, 16, 8),
     recurrence=('spatial', 'temporal'),
     num_slots=5,
     match_candidates='first_n',
