@@ -91,7 +91,7 @@ def transformer(state, name, x):
 
 
 def plain_vit(state, image):
-    """Tokens of the image without the class token, which ours does not have."""
+    """Tokens of the image without the class token, which ours neither has nor looks at."""
     x = conv(state, 'patch_embed.proj', image, stride=16).flatten(2).mT
     x = x + state['pos_embed'][:, 1:]
     for n in range(2):
@@ -129,7 +129,7 @@ def loaded(cls, path):
 
 
 def alone(model, image):
-    """The backbone without references and objects is the network that was pre-trained."""
+    """The backbone without references and objects is what was pre-trained, but for its extras."""
     *_, x = model.embed(image)
     nothing = x.new_zeros(len(x), 0, C)
     found, _ = model(x, x[:, :, None][:, :, :0], nothing, nothing[..., 0] > 0)

@@ -4,7 +4,8 @@ Usage: python tools/model_converters/mae_to_mmvos.py IN OUT
 
 Released: https://github.com/facebookresearch/mae and https://github.com/facebookresearch/moco-v3
 (ViT, for `ViTSTML`), https://github.com/Alpha-VL/ConvMAE (ConvViT, for `ConvViTSTML`). Decoders,
-heads, the class token and the momentum encoder are left out. `ViTSTML` has two layers for finer
+heads, the class token, the momentum encoder, and the maps of two stages that ConvMAE adds before
+its last norm are left out. `ViTSTML` has two layers for finer
 maps besides, which begin anew. The key map, where N counts blocks and what follows a name is its
 entry:
 

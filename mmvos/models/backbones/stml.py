@@ -170,7 +170,14 @@ class STML(BaseModule):
         """Maps that the stem gives, the last (B,C,h,w) with positions: tokens of a frame.
 
         They are what a memory keeps of a reference: neither masks nor objects enter them.
+
+        Raises:
+            ValueError: A side of the image (B,3,H,W) is no multiple of 16.
         """
+        if image.shape[-2] % self.stride or image.shape[-1] % self.stride:
+            raise ValueError(f'{type(self).__name__}: expected sides in multiples of '
+                             f'{self.stride}, got {tuple(image.shape[-2:])}; set geometry.divisor={self.stride} '
+                             'of the model, or crop clips to such a size')
         *maps, x = self.stem(image)
         return *maps, x + fit_positions(self.positions, x.shape[-2:])
 
@@ -318,9 +325,21 @@ def sine_positions(channels: int, height: int, width: int) -> Tensor:
 
 
 def take_grid(module: STML, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Before weights are loaded: have positions of the size that they bring."""
-    found = state.get(prefix + 'positions')
-    if found is not None and found.shape[:2] == module.positions.shape[:2]:
+    """Before weights are loaded: have positions of the size that they bring.
+
+    Raises:
+        ValueError: Weights that a pre-trained network has are missing; loaders of checkpoints would
+            only warn, and the backbone would begin anew.
+    """
+    missing = [name for name in module.state_dict()
+               if prefix + name not in state and not name.startswith(('to_4.', 'to_8.'))]
+    if missing:
+        raise ValueError(f'no weights of {type(module).__name__}: {len(missing)} are missing, '
+                         f'first {prefix}{missing[0]}; convert those of MAE, MoCo-v3 and ConvMAE with '
+                         'tools/model_converters/mae_to_mmvos.py (ViT for ViTSTML, ConvViT for '
+                         'ConvViTSTML)')
+    found = state[prefix + 'positions']
+    if found.shape[:2] == module.positions.shape[:2]:
         module.positions = module.positions.new_empty(found.shape)
 
 

@@ -5,7 +5,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ...ops.backends import widened
+from ...ops.backends import widened, without_autocast
 from ...registry import MODELS
 
 TILE_BYTES = 2**26  # of affinities at a time
@@ -72,9 +72,14 @@ class GlobalMatching(BaseModule):
     def weights(self, query: Tensor, keys: Tensor, valid: Tensor | None = None) -> Tensor:
         """Softmax over the elements, (B,K,N,M), without `valid` (B,Ko,N,M), float32 at least."""
         scale = query.shape[1] ** -0.5
-        logits = widened(keys.transpose(-1, -2) @ (query * scale)[:, None])
-        if self.similarity == 'l2':  # the query's own norm is the same for all elements
-            logits = 2 * logits - scale * widened(keys).square().sum(2)[..., None]
+        if self.similarity == 'l2':
+            # in float32: the difference of large numbers; the query's own norm is the same for all
+            with without_autocast(keys):
+                keys, query = widened(keys), widened(query)
+                logits = 2 * scale * (keys.transpose(-1, -2) @ query[:, None])
+                logits = logits - scale * keys.square().sum(2)[..., None]
+        else:
+            logits = widened(keys.transpose(-1, -2) @ (query * scale)[:, None])
         if valid is not None:
             # not minus infinity: where nothing is valid the softmax would be NaN
             logits = logits.masked_fill(~valid[..., None], torch.finfo(logits.dtype).min)

@@ -39,6 +39,17 @@ class MemoryManager(ABC):
             ValueError: What is permanent alone exceeds `max_memory_mb`.
         """
 
+    def wants(self, index: int, *, permanent: bool | Tensor = False,
+              given: Tensor | None = None) -> bool:
+        """Whether `add` would keep anything of this frame; a method can save itself the encoding.
+
+        Args:
+            index: See `add`.
+            permanent: See `add`.
+            given: See `add`.
+        """
+        return True
+
     @abstractmethod
     def elements(self, now: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """What frame `now` reads, as elements in no order, for a global matching head.

@@ -22,8 +22,8 @@ class UsageBank(ElementBank):
 
     Args:
         budget: Elements of one object; by default eleven frames of 480x864.
-        every: Every n-th frame, counted from the first memorised one, is stored; frames with first
-            masks always.
+        every: Every n-th frame, counted from the first memorised one, is stored; of other frames
+            the objects whose masks were given, first masks and corrections.
         max_memory_mb: See `ElementBank`.
     """
 
@@ -53,13 +53,22 @@ class UsageBank(ElementBank):
         Raises:
             ValueError: See `ElementBank.new_elements` and `ElementBank.forget`.
         """
-        new = self.new_elements(index, shared, objects, permanent)
         if self.start is None:
             self.start = index
-        if (index - self.start) % self.every:  # of such a frame only first masks stay
-            new['exists'] &= new['permanent']
-        if new['exists'].any():
-            self.keep(self.append(new), index)
+        if not self.wants(index, permanent=permanent, given=given):
+            return
+        new = self.new_elements(index, shared, objects, permanent)
+        if (index - self.start) % self.every:
+            drawn = new['permanent'] if given is None else new['permanent'] | given[..., None, None]
+            new['exists'] &= drawn
+        self.keep(self.append(new), index)
+
+    def wants(self, index: int, *, permanent: bool | Tensor = False,
+              given: Tensor | None = None) -> bool:
+        """Every n-th frame and those with masks that were given, see `MemoryManager.wants`."""
+        turn = self.start is None or (index - self.start) % self.every == 0
+        return turn or bool(torch.as_tensor(permanent).any()) or (
+            given is not None and bool(given.any()))
 
     def score(self, bank: dict[str, Tensor], now: int) -> Tensor:
         """Mean weight of the times that an element could be read."""

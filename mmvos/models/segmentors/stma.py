@@ -1,8 +1,8 @@
 """STMA: spatio-temporal memory with joint association.
 
-"Spatial-temporal multi-level association for video object segmentation" (see configs/stma): the
-backbone with three streams (`STML`, section 3.2), object features, spatial memory of frames and
-temporal memory of keys and ID values (section 3.3), reading and decoding.
+Miao, Li, He, Lu, Yang, "Spatial-temporal multi-level association for video object segmentation",
+2024: the backbone with three streams (`STML`, section 3.2), object features, spatial memory of
+frames and temporal memory of keys and ID values (section 3.3), reading and decoding.
 
 The text leaves open, and here is: the value encoder (a ResNet-18 that reads image, mask and other
 masks to 1/16, joined with the backbone's map, as in XMem), keys of 64 channels, object features as
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ...ops import normalize_imagenet
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, place_objects
+from ..backbones.stml import JointAttention
 from ..memory_managers import FrameMemory, MemoryManager
 from .stm import aggregate_decoded, with_masks
 from .supervised import SupervisedSegmentor
@@ -83,7 +84,7 @@ class STMA(SpatialMemorySegmentor):
         value_encoder: Config or module: (B*K,5,H,W) of image, mask and the others' mask -> tuple
             whose last is at 1/16.
         matching_head: Config or module of a global matching head.
-        memory: Config of the temporal memory, a `UsageBank`.
+        memory: Config of the temporal memory, a `UsageBank` with `every`.
         value_channels: Of the value encoder's last map.
         key_channels: Ck.
         **kwargs: `decoder`, `frames` and others, see `SpatialMemorySegmentor`.
@@ -105,6 +106,9 @@ class STMA(SpatialMemorySegmentor):
                  matching_head: dict | nn.Module, memory: dict, value_channels: int = 256,
                  key_channels: int = 64, **kwargs) -> None:
         super().__init__(backbone, **kwargs)
+        if 'every' not in memory:
+            raise ValueError(f'{type(self).__name__}: expected a memory with every=..., such as '
+                             f"dict(type='UsageBank', every=3), got {memory}")
         self.value_encoder = MODELS.build(value_encoder)
         self.matching_head = MODELS.build(matching_head)
         self.memory = memory
@@ -137,18 +141,20 @@ class STMA(SpatialMemorySegmentor):
         self.remember(frame, state)
 
     def identify(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
-        """Memorise key and ID values of the frame."""
+        """Memorise key and ID values of the frame, if the temporal memory wants any."""
+        bank, kind = state.banks['memory'], dict(permanent=frame.introduced, given=frame.given)
+        if (mass := frame.found('mass')) is not None:
+            bank.count(mass)
+        if not bank.wants(frame.index, **kind):
+            return
         x, valid = self.associate(frame, state), state.objects['valid']
         found = self.value_encoder(with_masks(frame, probs[:, 1:])[valid])[-1]
         common = x[:, None].expand(-1, valid.shape[1], -1, -1, -1)[valid]
         value = place_objects(self.value(torch.cat([found, common], 1)), valid)
         key = self.key(x)[:, None].expand(-1, valid.shape[1], -1, -1, -1)
-        bank = state.banks['memory']
-        if (mass := frame.found('mass')) is not None:
-            bank.count(mass)
         bank.add(frame.index, objects=dict(key=key, value=value,
                                            exists=valid[:, :, None, None, None].to(key.dtype)),
-                 permanent=frame.introduced, given=frame.given)
+                 **kind)
 
     def remember(self, frame: Frame, state: VideoState) -> None:
         """Memorise the frame's tokens."""
@@ -208,11 +214,23 @@ class STMAWithoutObjects(STMA):
 class STMAWithoutFrames(STMA):
     """No earlier frame enters the backbone (ablation "w/o spatial memory").
 
-    The frame and the objects look at each other: the backbone is to be one of joint attention.
+    The frame and the objects look at each other, in a backbone of joint attention.
+
+    Args:
+        backbone: JointViTSTML, JointConvViTSTML or another of `JointAttention`.
+        *args: See `STMA`.
+        **kwargs: See `STMA`.
     """
 
     example = STMA.example | dict(backbone=dict(
         type='JointViTSTML', channels=16, depth=2, heads=2, fine_channels=(4, 8)))
+
+    def __init__(self, backbone: dict | nn.Module, *args, **kwargs) -> None:
+        super().__init__(backbone, *args, **kwargs)
+        if not issubclass(self.backbone.attention, JointAttention):
+            raise ValueError('STMAWithoutFrames: expected a backbone of JointAttention, such as '
+                             f'JointViTSTML, got {type(self.backbone).__name__}, in which objects '
+                             'reach the frame by way of references alone')
 
     def remember(self, frame: Frame, state: VideoState) -> None:
         """Nothing."""
@@ -223,9 +241,10 @@ class STMAWithoutIdentities(SpatialMemorySegmentor):
     """No temporal memory: references carry masks (ablation "w/o temporal memory").
 
     As in SimVOS (Wu et al., ICCV 2023), on which the ablation is built, every object has a pass of
-    the backbone for itself: embedded masks are added to the tokens of the references, and the
-    decoder sees the frame's tokens before and after. Both spellings of an object's absence, a mask
-    of zeros and a frame from before its first mask, are embedded as zeros.
+    the backbone for itself: its mask and the sum of the others', embedded, are added to the tokens
+    of the references, and the decoder sees the frame's tokens before and after. A reference from
+    before an object's first mask has nothing added. Corrections act where their frame is one of
+    every n-th.
 
     Args:
         backbone: See `SpatialMemorySegmentor`.

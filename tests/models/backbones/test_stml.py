@@ -80,11 +80,11 @@ def test_joint_attention_without_hidden_objects_is_one_softmax():
                                           found.objects], 1), expected)
 
 
-def run(stream, blocks=1, valid=None):
+def run(stream, blocks=1, valid=None, attention=StreamAttention):
     valid = torch.ones(stream.objects.shape[:2], dtype=torch.bool) if valid is None else valid
     torch.manual_seed(0)
     for _ in range(blocks):
-        stream = STMLBlock(CHANNELS, HEADS).double()(stream, valid)
+        stream = STMLBlock(CHANNELS, HEADS, attention).double()(stream, valid)
     return stream
 
 
@@ -111,11 +111,13 @@ def test_who_sees_whom():
     assert changed(two, run(other, 2)) == ([True], [True] * 2, [True])  # one block later
 
 
-def test_objects_that_are_not_valid_are_seen_by_nobody_else():
+@pytest.mark.parametrize('attention', [StreamAttention, JointAttention])
+def test_objects_that_are_not_valid_are_seen_by_nobody_else(attention):
     stream, noise = tokens(), tokens(seed=1)
     valid = torch.tensor([[True, False, True], [True, True, False]])
     objects = noise.objects.where(~valid[..., None], stream.objects)
-    first, second = run(stream, 3, valid), run(stream._replace(objects=objects), 3, valid)
+    first, second = (run(each, 3, valid, attention)
+                     for each in (stream, stream._replace(objects=objects)))
     assert torch.equal(first.test, second.test)
     assert torch.equal(first.references, second.references)
     assert torch.equal(first.objects[valid], second.objects[valid])
@@ -190,3 +192,19 @@ def test_maps(cls):
 def test_channels_that_do_not_fit():
     with pytest.raises(ValueError, match='multiples of 4 and of 3 heads, got 16'):
         ViTSTML(16, 1, heads=3)
+
+
+def test_sides_that_do_not_fit():
+    with pytest.raises(ValueError, match=r'multiples of 16, got \(40, 48\); set geometry.divisor'):
+        ViTSTML(16, 1, heads=2).embed(torch.zeros(1, 3, 40, 48))
+
+
+def test_weights_of_another_network_are_refused():
+    """A loader that only warns would train from scratch what was to begin with other weights."""
+    model, other = ViTSTML(16, 2, heads=2), ConvViTSTML(16, 2, heads=2, fine_channels=(4, 8))
+    with pytest.raises(ValueError, match='no weights of ViTSTML: 2 are missing, first patch_embed'):
+        model.load_state_dict(other.state_dict(), strict=False)
+    with pytest.raises(ValueError, match='convert those of MAE'):
+        model.load_state_dict({'model': torch.zeros(1)}, strict=False)
+    kept = {name: x for name, x in model.state_dict().items() if not name.startswith('to_')}
+    assert model.load_state_dict(kept, strict=False).missing_keys

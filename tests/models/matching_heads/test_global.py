@@ -51,6 +51,18 @@ def test_topk_is_for_testing_only():
     assert not torch.equal(head.eval()(*inputs)[0], GlobalMatching()(*inputs)[0])
 
 
+@pytest.mark.parametrize('autocast', [False, True])
+def test_distances_in_bfloat16_are_those_of_its_keys(autocast):
+    """Large keys close together: their products, rounded, would differ by more than they do."""
+    query, keys, _ = (part.bfloat16() for part in case())
+    query, keys = query + 30, keys + 30
+    head = GlobalMatching(similarity='l2')
+    with torch.autocast('cpu', enabled=autocast):
+        found = head.weights(query, keys)
+    torch.testing.assert_close(found, head.weights(query.double(), keys.double()).float(),
+                               rtol=0, atol=1e-3)
+
+
 def test_one_element_is_read_as_it_is():
     query, keys, values = case(elements=1)
     out, mass = GlobalMatching()(query, keys, values)

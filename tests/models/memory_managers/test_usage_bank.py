@@ -88,6 +88,19 @@ def test_which_frames_are_stored(every, start, frames):
     assert bank.objects['created'].flatten().unique().tolist() == frames
 
 
+def test_corrections_are_stored_when_it_is_not_their_turn():
+    """Of one object; and they may be forgotten."""
+    bank, rng = UsageBank(1000, every=3), torch.Generator().manual_seed(0)
+    for now in range(3):
+        new, given = frame(rng, torch.ones(1, 2)), torch.tensor([[now == 2, False]])
+        assert bank.wants(now, given=given) == (now != 1)
+        bank.add(now, objects=new, permanent=now == 0, given=given)
+    assert [len(stored(bank, k)) for k in range(2)] == [6, 3]
+    assert stored(bank, 0)[3:] == new['key'][0, 0].flatten().tolist()
+    kept = bank.objects['permanent'] & bank.objects['exists']
+    assert kept.sum(-1).flatten().tolist() == [3, 3]
+
+
 def test_the_turn_is_saved():
     bank, rng = UsageBank(1000, every=3), torch.Generator().manual_seed(0)
     bank.add(4, objects=frame(rng, torch.ones(1, 1)))

@@ -188,15 +188,40 @@ def test_references_are_drawn_while_training(frames):
     assert torch.equal(model.eval().drawn(tokens), tokens)
 
 
-def test_training_remembers_every_frame():
-    model = build(STMA).train()
+@pytest.mark.parametrize('cls', [STMA, STMAWithoutIdentities])
+def test_training_remembers_every_frame_and_looks_at_two(cls):
+    model = build(cls).train()
     inputs, samples = clip_of([FakeVideo(5, (32, 48))], 5)
-    states, step = [], model.init_state
-    model.init_state = lambda video: states.append(step(video)) or states[-1]
+    states, begin, forward, seen = [], model.init_state, model.backbone.forward, []
+    model.init_state = lambda video: states.append(begin(video)) or states[-1]
+    model.backbone.forward = lambda test, references, *rest: (
+        seen.append(references.shape[2]), forward(test, references, *rest))[1]
     model.loss(inputs, samples)
     assert list(states[0].banks['frames'].items) == [0, 1, 2, 3, 4]
-    created = states[0].banks['memory'].objects['created']
-    assert created.unique().tolist() == [0, 1, 2, 3, 4]
+    assert [count for count in seen if count] == [1, 2, 2, 2]
+    if cls is STMA:
+        created = states[0].banks['memory'].objects['created']
+        assert created.unique().tolist() == [0, 1, 2, 3, 4]
+
+
+@torch.no_grad()
+def test_usage_is_what_was_read():
+    """Each of the 6 cells of a frame spreads a weight of 1 over the elements of an object."""
+    model = scattered(STMA, matching_head=dict(type='GlobalMatching', similarity='l2', topk=3))
+    _, state = run(model, frames_of(9, (0, 0)))
+    stored = state.banks['memory'].objects
+    assert stored['usage'].sum(-1).flatten().tolist() == pytest.approx([8 * 6, 8 * 6])
+    assert torch.equal(stored['reads'], 8. - stored['created'])
+    assert not torch.equal(stored['usage'][:, 0], stored['usage'].mean(-1)[:, 0].expand(1, -1))
+
+
+@torch.no_grad()
+def test_masks_are_encoded_when_they_are_stored():
+    model, seen = build(STMA), []
+    forward = model.value_encoder.forward
+    model.value_encoder.forward = lambda x: (seen.append(len(x)), forward(x))[1]
+    run(model, frames_of(8, (0, 4)))
+    assert seen == [1, 1, 2, 2]  # frames 0, 3, 4 (a new object) and 6
 
 
 @pytest.mark.parametrize('cls', ALL)
@@ -215,6 +240,27 @@ def test_schedule_and_late_objects(cls):
         assert stored['created'][0, k, 0][there].unique().tolist() == created
         kept = there & stored['permanent'][0, k, 0]
         assert stored['created'][0, k, 0][kept].unique().tolist() == permanent
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('when', [3, 4, 5])
+def test_a_correction_changes_what_follows(when):
+    model, runs = scattered(STMA), []
+    for corrected in (False, True):
+        frames = frames_of(7, (0, 0))
+        if corrected:
+            masks = frames[0].masks.roll(9, -1)
+            frames[when] = Frame(when, frames[when].image, masks, torch.tensor([[True, False]]))
+        runs.append(run(model, frames)[0])
+    plain, other = runs
+    assert not torch.equal(plain[when + 1], other[when + 1])
+
+
+def test_what_cannot_be_built():
+    with pytest.raises(ValueError, match='expected a memory with every=..., such as'):
+        build(STMA, memory=dict(type='AdaptiveBank'))
+    with pytest.raises(ValueError, match='expected a backbone of JointAttention, such as Joint'):
+        build(STMAWithoutFrames, backbone=STMA.example['backbone'])
 
 
 @torch.no_grad()
