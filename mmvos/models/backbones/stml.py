@@ -177,7 +177,8 @@ class STML(BaseModule):
         if image.shape[-2] % self.stride or image.shape[-1] % self.stride:
             raise ValueError(f'{type(self).__name__}: expected sides in multiples of '
                              f'{self.stride}, got {tuple(image.shape[-2:])}; set '
-                             f'geometry.divisor={self.stride} of the model, or crop clips to such a size')
+                             f'geometry.divisor={self.stride} of the model, or crop clips to such '
+                             'a size')
         *maps, x = self.stem(image)
         return *maps, x + fit_positions(self.positions, x.shape[-2:])
 
@@ -336,8 +337,8 @@ def take_grid(module: STML, state: dict[str, Tensor], prefix: str, *_: object) -
     if missing:
         raise ValueError(f'no weights of {type(module).__name__}: {len(missing)} are missing, '
                          f'first {prefix}{missing[0]}; convert those of MAE, MoCo-v3 and ConvMAE '
-                         'with tools/model_converters/mae_to_mmvos.py (ViT for ViTSTML, ConvViT for '
-                         'ConvViTSTML)')
+                         'with tools/model_converters/mae_to_mmvos.py (ViT for ViTSTML, ConvViT '
+                         'for ConvViTSTML)')
     found = state[prefix + 'positions']
     if found.shape[:2] == module.positions.shape[:2]:
         module.positions = module.positions.new_empty(found.shape)
