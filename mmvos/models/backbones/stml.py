@@ -1,6 +1,6 @@
 """STML: a vision transformer that looks at a frame, at earlier frames and at objects at once.
 
-STMA (spatio-temporal memory with joint association), section 3.2: one transformer block with shared
+STMA (spatial-temporal multi-level association), section 3.2: one transformer block with shared
 weights for three kinds of tokens, of which each sees a part only: objects see objects, a
 reference sees itself and the objects, the test frame sees itself and the references.
 
@@ -135,29 +135,32 @@ class STML(BaseModule):
 
     The call graph::
 
-        forward > stem(image) > blocks(objects, references, test) > norm > maps at 1/4, 1/8, 1/16
+        embed   > stem, positions                     tokens of a frame, and finer maps
+        forward > blocks(objects, references, test) > norm
+        skips                                         maps at 1/4 and 1/8
+
+    Position embeddings are exact for a grid of 14x14 cells, or that of loaded weights; for other
+    sizes they are interpolated.
 
     Args:
         channels: C.
         depth: Blocks.
         heads: See `StreamAttention`.
-        grid: Cells (h, w) for which position embeddings are exact; for other sizes they are
-            interpolated. Loaded weights bring a grid of their own.
         init_cfg: See mmengine's BaseModule.
     """
 
     attention = StreamAttention
     stride = 16
 
-    def __init__(self, channels: int, depth: int, *, heads: int, grid: tuple[int, int] = (14, 14),
+    def __init__(self, channels: int, depth: int, *, heads: int,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         if channels % heads or channels % 4:
             raise ValueError(f'expected channels in multiples of 4 and of {heads} heads, got '
                              f'{channels}')
         self.channels = channels
-        self.register_buffer('positions', sine_positions(channels, *grid))
-        self.register_load_state_dict_pre_hook(take_grid)
+        self.register_buffer('positions', sine_positions(channels, 14, 14))
+        self.register_load_state_dict_pre_hook(before_load)
         self.blocks = nn.ModuleList(STMLBlock(channels, heads, self.attention)
                                     for _ in range(depth))
         self.norm = nn.LayerNorm(channels, eps=1e-6)
@@ -219,7 +222,7 @@ class ViTSTML(STML):
         depth: See `STML`.
         heads: See `STML`.
         fine_channels: Of the maps at 1/4 and 1/8.
-        **kwargs: `grid`, `init_cfg`.
+        **kwargs: `init_cfg`.
     """
 
     example = dict(channels=16, depth=2, heads=2, fine_channels=(4, 8))
@@ -252,7 +255,7 @@ class ConvViTSTML(STML):
         heads: See `STML`.
         fine_channels: Of the stages at 1/4 and 1/8.
         fine_depth: Blocks of each of them.
-        **kwargs: `grid`, `init_cfg`.
+        **kwargs: `init_cfg`.
     """
 
     example = dict(channels=16, depth=2, heads=2, fine_channels=(4, 8))
@@ -325,8 +328,8 @@ def sine_positions(channels: int, height: int, width: int) -> Tensor:
     return both.permute(2, 0, 1)[None].float()
 
 
-def take_grid(module: STML, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Before weights are loaded: have positions of the size that they bring.
+def before_load(module: STML, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Refuse weights of other networks; have positions of the size that these bring.
 
     Raises:
         ValueError: Weights that a pre-trained network has are missing; loaders of checkpoints would

@@ -1,4 +1,4 @@
-"""STMA: spatio-temporal memory with joint association.
+"""STMA: spatial-temporal multi-level association.
 
 Miao, Li, He, Lu, Yang, "Spatial-temporal multi-level association for video object segmentation",
 2024: the backbone with three streams (`STML`, section 3.2), object features, spatial memory of
@@ -57,8 +57,13 @@ class SpatialMemorySegmentor(SupervisedSegmentor, ABC):
         """The stem's maps of the frame, the last with positions; computed once."""
         return frame.cached('tokens', lambda: self.backbone.embed(normalize_imagenet(frame.image)))
 
+    def no_objects(self, test: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B,0,C) and which are valid (B,0), beside tokens (B,C,h,w)."""
+        nothing = test.new_zeros(len(test), 0, self.backbone.channels)
+        return nothing, nothing[..., 0] > 0
+
     def drawn(self, references: Tensor) -> Tensor:
-        """(...,T,h,w): all; while training two of them by chance."""
+        """(...,T,h,w): all; while training two of them, drawn at random."""
         count = references.shape[-3]
         if not self.training or count <= REFERENCES:
             return references
@@ -181,8 +186,7 @@ class STMA(SpatialMemorySegmentor):
         """F_o (B,K,C), the largest temporal values of each object, and which have any (B,K)."""
         bank = state.banks['memory']
         if not bank.tensors():
-            nothing = frame.image.new_zeros(len(frame.image), 0, self.backbone.channels)
-            return nothing, nothing[..., 0] > 0
+            return self.no_objects(self.tokens(frame)[-1])
         _, values, exists = bank.elements(frame.index)
         if exists is None:
             exists = torch.ones_like(values[:, :, 0], dtype=torch.bool)
@@ -206,8 +210,7 @@ class STMAWithoutObjects(STMA):
 
     def object_features(self, frame: Frame, state: VideoState) -> tuple[Tensor, Tensor]:
         """Nothing."""
-        nothing = frame.image.new_zeros(len(frame.image), 0, self.backbone.channels)
-        return nothing, nothing[..., 0] > 0
+        return self.no_objects(self.tokens(frame)[-1])
 
 
 @MODELS.register_module()
@@ -266,8 +269,7 @@ class STMAWithoutIdentities(SpatialMemorySegmentor):
         *maps, test = (self.alone(x, valid) for x in self.tokens(frame))
         references = (bank.read('token', frame.index)[:, None]
                       + bank.read('mask', frame.index))[valid]
-        none = test.new_zeros(len(test), 0, self.backbone.channels)
-        x, _ = self.backbone(test, self.drawn(references), none, none[..., 0] > 0)
+        x, _ = self.backbone(test, self.drawn(references), *self.no_objects(test))
         logits = self.decoder(self.readout(x)[:, None], self.query(test),
                               self.backbone.skips(tuple(maps), x)[::-1])
         return aggregate_decoded(place_objects(logits[:, 0], valid), frame, state)

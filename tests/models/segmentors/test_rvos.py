@@ -6,13 +6,14 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
+from one_clip import clip_of
 
 from mmvos.datasets import SyntheticVOS
 from mmvos.models import RVOS, RVOSMask
 from mmvos.models.losses import soft_iou
 from mmvos.models.segmentors import rvos
 from mmvos.registry import MODELS
-from mmvos.structures import Frame, VOSDataSample
+from mmvos.structures import Frame
 from mmvos.testing.construction_contracts import build
 from mmvos.testing.fakes import FakeVideo, fake_frames
 
@@ -48,14 +49,6 @@ def unmasked(frames):
 def run(model, frames):
     state = model.init_state(None)
     return [model.step(frame, state) for frame in frames], state
-
-
-def clip_of(videos, length):
-    frames = np.stack([[video.read(t) for t in range(length)] for video in videos])
-    samples = [VOSDataSample(metainfo=dict(video_name=video.name)) for video in videos]
-    for video, sample in zip(videos, samples, strict=True):
-        sample.gt_masks = torch.from_numpy(np.stack([video.labels(t) for t in range(length)]))
-    return torch.from_numpy(frames).movedim(-1, 2).float() / 255, samples
 
 
 class TestReleased:

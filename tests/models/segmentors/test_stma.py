@@ -36,6 +36,12 @@ def frames_of(count, starts):
     return list(fake_frames([FakeVideo(count, (32, 48), starts=starts)], 16))
 
 
+def in_double(frames):
+    """float64, in which the order of sums does not show."""
+    return [Frame(frame.index, frame.image.double(), None if frame.masks is None
+                  else frame.masks.double(), frame.given) for frame in frames]
+
+
 @torch.no_grad()
 def run(model, frames):
     """Probabilities of every frame and the state after the last."""
@@ -70,15 +76,16 @@ def test_parameters():
 def test_segment_is_the_equations():
     """Two objects; frames 0 and 1 are remembered; every part applied as the text has it."""
     model = scattered(STMA, frames=dict(type='FrameBank', every=1, recent=0),
-                      memory=dict(type='UsageBank', every=1))
-    frames = frames_of(3, (0, 0))
+                      memory=dict(type='UsageBank', every=1)).double()
+    frames = in_double(frames_of(3, (0, 0)))
     probs, state = run(model, frames[:2])
-    mean, std = (torch.tensor(x)[:, None, None] for x in ((.485, .456, .406), (.229, .224, .225)))
+    mean, std = (torch.tensor(x, dtype=torch.float64)[:, None, None]
+                 for x in ((.485, .456, .406), (.229, .224, .225)))
     images = [(frame.image - mean) / std for frame in frames]
     tokens = [model.backbone.embed(image)[-1] for image in images]
     maps, keys, values = [], [], [[], []]
     for t in range(3):
-        features = torch.zeros(1, 0, 16)
+        features = torch.zeros(1, 0, 16, dtype=torch.float64)
         if t:
             pooled = torch.stack([torch.cat(v, -1).amax((-2, -1)) for v in values], 1)
             features = model.objects(pooled)
@@ -105,18 +112,20 @@ def test_segment_is_the_equations():
     expected = soft_aggregate(torch.stack(objects, 1))
     assert (expected[:, 1] - expected[:, 2]).abs().max() > 1e-3
     torch.testing.assert_close(model.segment(frames[2], state).softmax(1), expected,
-                               rtol=1e-4, atol=1e-5)
+                               rtol=1e-6, atol=1e-8)
 
 
 @torch.no_grad()
 def test_without_identities_is_the_equations():
     """Each object for itself: references with its mask and the other's, embedded and added."""
-    model = scattered(STMAWithoutIdentities, frames=dict(type='FrameBank', every=1, recent=0))
-    frames = frames_of(3, (0, 0))
+    model = scattered(STMAWithoutIdentities,
+                      frames=dict(type='FrameBank', every=1, recent=0)).double()
+    frames = in_double(frames_of(3, (0, 0)))
     probs, state = run(model, frames[:2])
-    mean, std = (torch.tensor(x)[:, None, None] for x in ((.485, .456, .406), (.229, .224, .225)))
+    mean, std = (torch.tensor(x, dtype=torch.float64)[:, None, None]
+                 for x in ((.485, .456, .406), (.229, .224, .225)))
     tokens = [model.backbone.embed((frame.image - mean) / std)[-1] for frame in frames]
-    objects, nothing = [], torch.zeros(1, 0, 16)
+    objects, nothing = [], torch.zeros(1, 0, 16, dtype=torch.float64)
     for k in (1, 2):
         masks = [torch.cat([p[:, k:k + 1], p[:, 3 - k:4 - k]], 1) for p in probs]
         references = torch.stack([token + F.conv2d(mask, model.mask.weight, stride=16)
@@ -129,7 +138,7 @@ def test_without_identities_is_the_equations():
     expected = soft_aggregate(torch.stack(objects, 1))
     assert (expected[:, 1] - expected[:, 2]).abs().max() > 1e-3
     torch.testing.assert_close(model.segment(frames[2], state).softmax(1), expected,
-                               rtol=1e-4, atol=1e-5)
+                               rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize('cls', ALL)
