@@ -1,7 +1,7 @@
 """Every registered class, built from its `example`, keeps the contracts of its part."""
 import pytest
 
-from mmvos.testing import contract_cases, registered
+from mmvos.testing import contracts, registered
 
 # what these need cannot stand in a class attribute: files, an optimizer, a dataset
 WITHOUT_EXAMPLE = {'AlternatingLoop', 'BF16OptimWrapper', 'ClipSampler', 'DAVIS',
@@ -9,10 +9,6 @@ WITHOUT_EXAMPLE = {'AlternatingLoop', 'BF16OptimWrapper', 'ClipSampler', 'DAVIS'
                    'SampleMultiStepLR', 'StillImages', 'VideoFolder',
                    'YouTubeVOS'}
 CLASSES = registered()
-
-
-def case_id(value):
-    return value.__name__.removeprefix('check_')
 
 
 def test_registries_hold_what_configs_name():
@@ -28,6 +24,4 @@ def test_has_example(name):
         assert isinstance(example, dict)
 
 
-@pytest.mark.parametrize(('cls', 'check'), contract_cases(CLASSES, WITHOUT_EXAMPLE), ids=case_id)
-def test_contract(cls, check):
-    check(cls)
+test_contracts = contracts('mmvos', WITHOUT_EXAMPLE)

@@ -1,7 +1,7 @@
 """Fakes and contract checks, for the tests of mmvos and of plugins."""
-from .contracts import contract_cases, contracts, registered
+from .contracts import contracts, contracts_of, registered
 from .fakes import FakeBackbone, FakeVideo, fake_frames
 
 __all__ = [
-    'FakeBackbone', 'FakeVideo', 'contract_cases', 'contracts', 'fake_frames', 'registered'
+    'FakeBackbone', 'FakeVideo', 'contracts', 'contracts_of', 'fake_frames', 'registered'
 ]

@@ -1,10 +1,8 @@
 """Which contracts a registered class has to keep, and all registered classes.
 
-A plugin's own test is three lines::
+A plugin's whole suite is one line of a test file, beside its import::
 
-    @pytest.mark.parametrize(('cls', 'check'), contract_cases(registered('my_plugin')))
-    def test_contract(cls, check):
-        check(cls)
+    test_contracts = contracts('my_plugin')
 """
 from __future__ import annotations
 
@@ -113,20 +111,37 @@ def role_contracts(cls: type) -> tuple[Check, ...]:
     return BY_FORWARD[names]
 
 
-def contracts(cls: type) -> list[Check]:
+def contracts_of(cls: type) -> list[Check]:
     """All contracts of a registered class that has an `example`."""
     return [check_arguments, check_example, check_slots, *role_contracts(cls)]
 
 
-def contract_cases(classes: dict[str, type], without_example: Iterable[str] = ()
-                   ) -> list[tuple[type, Check]]:
-    """(class, contract) pairs, for `pytest.mark.parametrize`.
+def contracts(scope: str, without_example: Iterable[str] = ()) -> Callable[[type, Check], None]:
+    """A test for pytest: every class of a scope keeps every contract of its part.
 
     Args:
-        classes: Name to class, from `registered`.
+        scope: See `registered`; the package has been imported.
         without_example: Names of classes that need files or other objects to be built; they have
             `example = None` and keep the rules of constructors only.
+
+    Raises:
+        ValueError: Nothing is registered in the scope, or a name is not.
     """
-    without = set(without_example)
-    return [(cls, check) for name, cls in sorted(classes.items())
-            for check in ([check_arguments] if name in without else contracts(cls))]
+    import pytest  # here: a plugin's users need no pytest
+
+    classes, without = registered(scope), set(without_example)
+    if not classes:
+        raise ValueError(f'no class is registered in the scope {scope!r}; import the package '
+                         'first, and give the scope of its registries')
+    if unknown := without - classes.keys():
+        raise ValueError(f'{sorted(unknown)} of without_example are not registered in the scope '
+                         f'{scope!r}; leave them out')
+    cases = [(cls, check) for name, cls in sorted(classes.items())
+             for check in ([check_arguments] if name in without else contracts_of(cls))]
+
+    @pytest.mark.parametrize(('cls', 'check'), cases,
+                             ids=lambda value: value.__name__.removeprefix('check_'))
+    def test(cls: type, check: Check) -> None:
+        check(cls)
+
+    return test

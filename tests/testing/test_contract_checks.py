@@ -14,7 +14,8 @@ from mmvos.models import (
     ZeroFlow,
 )
 from mmvos.models.segmentors import FlowPropagation
-from mmvos.testing import FakeBackbone, contract_cases, contracts
+from mmvos.testing import FakeBackbone, contracts, contracts_of, registered
+from mmvos.testing.component_contracts import check_memory
 from mmvos.testing.contracts import role_contracts
 
 
@@ -204,7 +205,7 @@ class EntryPerObject(VOSMetric):
     (EntryPerObject, 'metric', '2 entries'),
 ], ids=lambda value: getattr(value, '__name__', None))
 def test_breaking_class_is_refused(cls, name, message):
-    checks = {'arguments': contracts(FrameBank)[0], 'example': contracts(FrameBank)[1]}
+    checks = {'arguments': contracts_of(FrameBank)[0], 'example': contracts_of(FrameBank)[1]}
     if name not in checks:
         checks = {check.__name__.removeprefix('check_'): check for check in role_contracts(cls)}
     with pytest.raises((AssertionError, RuntimeError), match=message):
@@ -213,7 +214,7 @@ def test_breaking_class_is_refused(cls, name, message):
 
 def test_slot_that_wants_a_dict_is_refused():
     with pytest.raises(TypeError):
-        contracts(DictOnly)[2](DictOnly)
+        contracts_of(DictOnly)[2](DictOnly)
 
 
 def test_class_without_a_part_is_refused():
@@ -226,4 +227,22 @@ def test_class_without_an_example_is_refused():
         example = None
 
     with pytest.raises(TypeError, match='Bare needs a class attribute `example`'):
-        [check(Bare) for _, check in contract_cases({'Bare': Bare}) if 'memory' in check.__name__]
+        [check(Bare) for check in contracts_of(Bare) if 'memory' in check.__name__]
+
+
+def test_suite_of_a_scope_without_classes_is_refused():
+    with pytest.raises(ValueError, match="no class is registered in the scope 'nobody'"):
+        contracts('nobody')
+
+
+def test_suite_refuses_an_exception_for_an_unknown_class():
+    with pytest.raises(ValueError, match='NoSuchClass'):
+        contracts('mmvos', without_example=['NoSuchClass'])
+
+
+def test_suite_has_every_contract_of_every_class():
+    unbuilt = [name for name, cls in registered().items() if cls.example is None]
+    mark, = contracts('mmvos', unbuilt).pytestmark
+    cases = mark.args[1]
+    assert (FrameBank, check_memory) in cases
+    assert {cls.__name__ for cls, _ in cases} == set(registered())
