@@ -7,16 +7,18 @@ STAMP := $(VENV)/.installed
 # The compiled ops; what could not be compiled leaves its reason there.
 BUILT := mmvos/ops/lib/.built
 DEMO := work_dirs/demo
+DOCS := work_dirs/docs
 # One thread per worker: the workers already use every core.
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help venv demo lint test test-slow test-all clean
+.PHONY: help venv demo docs lint test test-slow test-all clean
 
 help:
 	@echo 'make venv       make .venv with everything pinned'
 	@echo 'make demo       evaluate the shipped weights on synthetic video, write $(DEMO)'
+	@echo 'make docs       the documentation as a site, in $(DOCS)'
 	@echo 'make lint       ruff and mypy'
 	@echo 'make test       lint, then the fast tests'
 	@echo 'make test-slow  the slow tests'
@@ -26,7 +28,7 @@ help:
 venv: $(STAMP) $(BUILT)
 
 # torch goes first: with it in place no other package can ask for its newest CUDA build.
-$(STAMP): setup.py requirements/runtime.txt requirements/engine.txt requirements/crf.txt requirements/tests.txt requirements/constraints.txt
+$(STAMP): setup.py requirements/runtime.txt requirements/engine.txt requirements/crf.txt requirements/docs.txt requirements/tests.txt requirements/constraints.txt
 	@echo 'installing into $(VENV) ...'
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install -q -c requirements/constraints.txt "$$(grep '^torch==' requirements/constraints.txt)"
@@ -43,6 +45,10 @@ demo: venv
 	@$(RUN) demo/render_synthetic.py $(DEMO)/input
 	@$(RUN) demo/video_demo.py $(DEMO)/input/video.mp4 $(DEMO)/input/mask.png --out $(DEMO)
 	@echo 'demo video: $(DEMO)/overlay.mp4, contact sheet: $(DEMO)/contact_sheet.png'
+
+docs: venv
+	@$(RUN) docs/build.py $(DOCS)
+	@echo 'documentation: $(DOCS)/html/index.html'
 
 lint: venv
 	@$(RUN) -m ruff check -q .

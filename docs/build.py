@@ -1,0 +1,130 @@
+"""The documentation as a site: python docs/build.py OUT, then open OUT/html/index.html.
+
+Every text stands in one place of the repository: the README, `docs/`, the README of each method in
+`configs/` and the model cards. This puts them together as pages in OUT/source, makes the zoo's
+table from the metafiles, lets links lead to pages, and runs Sphinx, whose warnings are errors.
+Nothing is downloaded.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+# pages that are parts of the README: their headings there
+SECTIONS = {
+    'get_started': ('Get started', ['Start', 'Segment a video', 'Test and train']),
+    'results': ('Results', ['Numbers']),
+    'limits': ('Limits', ['Limits']),
+}
+LINK = re.compile(r'(!?)\[([^\]]*)\]\(([^)#\s]*)(#[^)\s]*)?\)')
+CODE = re.compile(r'^(```\{literalinclude\}) (\S+)$', flags=re.MULTILINE)
+
+
+def readme_section(heading: str) -> str:
+    """A section of the README, its heading counted in.
+
+    Raises:
+        ValueError: There is no such section.
+    """
+    parts = re.split(r'^(?=## )', (ROOT / 'README.md').read_text(), flags=re.MULTILINE)
+    for part in parts:
+        if part.startswith(f'## {heading}\n'):
+            return part
+    raise ValueError(f'README.md has no section "## {heading}"; name it so, or change SECTIONS')
+
+
+def zoo() -> str:
+    """The models of all metafiles as a table."""
+    lines = ['# Model zoo', '', '`VOSInferencer(NAME)`, `demo/video_demo.py --model NAME` and '
+             '`tools/test.py CONFIG NAME` take these names.', '',
+             '| name | method | config | weights | MB |', '|---|---|---|---|---|']
+    for path in sorted((ROOT / 'configs').glob('*/metafile.yml')):
+        for model in yaml.safe_load(path.read_text())['Models']:
+            weights, size = 'none needed', ''
+            if 'Weights' in model:
+                weights = f"[card](../checkpoints/{model['Name']}.md)"
+                size = f"{(ROOT / model['Weights']).stat().st_size / 1e6:.1f}"
+            method = f"[{model['In Collection']}](../configs/{path.parent.name}/README.md)"
+            lines.append(f"| `{model['Name']}` | {method} | `{model['Config']}` | {weights} | "
+                         f'{size} |')
+    return '\n'.join(lines) + '\n'
+
+
+def sources() -> dict[str, tuple[Path, str]]:
+    """Name of each page: the folder that its links start from, and its text."""
+    pages = {path.stem: (path.parent, path.read_text()) for path in (ROOT / 'docs').glob('*.md')}
+    for name, (title, headings) in SECTIONS.items():
+        parts = [readme_section(heading) for heading in headings]
+        text = f'# {title}\n\n' + '\n'.join(parts) if len(parts) > 1 else parts[0][1:]
+        pages[name] = ROOT, text
+    for path in [*(ROOT / 'configs').glob('*/README.md'), *(ROOT / 'checkpoints').glob('*.md')]:
+        pages[page_of(path)] = path.parent, path.read_text()
+    pages['contributing'] = ROOT, (ROOT / 'CONTRIBUTING.md').read_text()
+    pages['changelog'] = ROOT, (ROOT / 'CHANGELOG.md').read_text()
+    pages['model_zoo'] = ROOT / 'docs', zoo()
+    return pages
+
+
+def page_of(path: Path) -> str:
+    """The page on which a text of the repository stands; '' if on none."""
+    inside = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    known = {'configs': f'methods/{path.parent.name}', 'checkpoints': f'models/{path.stem}',
+             'docs': path.stem, 'README.md': 'get_started', 'CONTRIBUTING.md': 'contributing',
+             'CHANGELOG.md': 'changelog'}
+    return known.get(inside.parts[0], '') if path.suffix == '.md' and path.is_file() else ''
+
+
+def linked(text: str, folder: Path, files: Path) -> str:
+    """Text whose links lead to pages; what is on none is named, pictures and code are copied."""
+    def copied(target: str) -> str:
+        path = (folder / target).resolve()
+        inside = path.relative_to(ROOT)
+        (files / inside).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, files / inside)
+        return f'/{files.name}/{inside}'
+
+    def replace(match: re.Match) -> str:
+        picture, label, target, anchor = match[1], match[2], match[3], match[4] or ''
+        if not target or '://' in target:
+            return match[0]
+        if picture:
+            return f'![{label}]({copied(target)})'
+        page = page_of((folder / target).resolve())
+        return f'[{label}](/{page}.md{anchor})' if page else f'`{label.strip("`")}`'
+
+    text = CODE.sub(lambda match: f'{match[1]} {copied(match[2])}', text)
+    # links only, no lines of code that look like one
+    fences = re.split(r'(^```.*?^```$)', text, flags=re.MULTILINE | re.DOTALL)
+    return ''.join(part if part.startswith('```') else LINK.sub(replace, part) for part in fences)
+
+
+def assemble(source: Path) -> None:
+    """Write all pages to a folder, anew."""
+    shutil.rmtree(source, ignore_errors=True)
+    for name, (folder, text) in sources().items():
+        path = source / f'{name}.md'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(linked(text, folder, source / 'files'))
+
+
+def main() -> int:
+    """Put together and build; Sphinx' exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('out', type=Path, help='folder of the site')
+    out = parser.parse_args().out.resolve()
+    assemble(out / 'source')
+    from sphinx.cmd.build import main as sphinx  # after what needs no Sphinx
+    os.chdir(ROOT)  # literalinclude and warnings name files from here
+    return sphinx(['-W', '--keep-going', '-n', '-q', '-E', '-c', str(ROOT / 'docs'),
+                   str(out / 'source'), str(out / 'html')])
+
+
+if __name__ == '__main__':
+    sys.exit(main())
