@@ -68,3 +68,26 @@ def test_site_builds_and_a_warning_stops_it(tmp_path):
          str(tmp_path / 'broken')], capture_output=True, text=True, check=False)
     assert broken.returncode != 0
     assert 'no_such_page' in broken.stderr
+
+
+@pytest.mark.slow
+def test_drawing_shows_the_calls_of_today(tmp_path):
+    command = [sys.executable, str(ROOT / 'docs/frame_path.py'), str(tmp_path / 'path.svg')]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    committed = ROOT / 'docs/images/frame_path.svg'
+    assert (tmp_path / 'path.svg').read_text() == committed.read_text()
+
+
+def test_measure_counts(tmp_path):
+    spec = importlib.util.spec_from_file_location('measure', ROOT / 'docs' / 'measure.py')
+    measure = importlib.util.module_from_spec(spec)
+    sys.modules['measure'] = measure  # its dataclass looks there
+    spec.loader.exec_module(measure)
+    (tmp_path / 'a.py').write_text(
+        '"""One.\n\nTwo.\n"""\nimport os  # why\n\n\nclass A:\n    """A."""\n\n'
+        '    def __init__(self, a, *, b=1, **kwargs):\n        self.a = """x\n        y"""\n')
+    found = measure.sizes([tmp_path])
+    assert found.files == [(13, 'a.py')]
+    assert (found.code, found.comments, found.docstrings) == (5, 1, 5)
+    assert found.functions == [3]
+    assert found.arguments == [(2, 'A')]
