@@ -23,7 +23,7 @@ ARGUMENTS = ['configs/mamp/mamp_r18_synthetic.py', 'mamp_r18', '--cfg-options',
              'test_dataloader.dataset.num_videos=1', 'test_dataloader.dataset.length=3',
              'test_dataloader.dataset.size=(64,96)', 'log_level=ERROR']
 Call = tuple[str, str]  # file, function
-WIDTH, ROW, INDENT, BOX = 860, 34, 26, 26
+WIDTH, ROW, INDENT, BOX = 900, 34, 26, 26
 
 
 def stacks() -> list[list[Call]]:

@@ -86,30 +86,27 @@ class VideoSegmentor(BaseModel):
         """
         # here, not around a whole run: MMEngine's test loop turns autocast off again
         with self._precision(frame):
-            return self._step(frame, state)
+            if not self.needs_mask and not state.num_objects:
+                slots = frame.image.new_ones(len(frame.image), self.num_slots, dtype=torch.bool)
+                state.grow(slots)
+            if state.num_objects:
+                probs = self.segment(frame, state).softmax(1)
+            else:
+                batch, _, height, width = frame.image.shape
+                probs = frame.image.new_ones(batch, 1, height, width)
+            if frame.masks is not None:
+                known = state.objects.get('valid', frame.valid[:, :0])
+                frame.introduced = frame.valid & ~grow_objects(known, frame.valid.shape[1])
+                state.grow(frame.valid)
+                probs = merge_given(probs, frame.masks, frame.given)
+            if state.num_objects:
+                self.memorize(frame, probs, state)
+            return probs
 
     def _precision(self, frame: Frame) -> AbstractContextManager:
         if self.autocast is None:
             return nullcontext()
         return torch.autocast(frame.image.device.type, self.autocast)
-
-    def _step(self, frame: Frame, state: VideoState) -> Tensor:
-        if not self.needs_mask and not state.num_objects:
-            slots = frame.image.new_ones(len(frame.image), self.num_slots, dtype=torch.bool)
-            state.grow(slots)
-        if state.num_objects:
-            probs = self.segment(frame, state).softmax(1)
-        else:
-            batch, _, height, width = frame.image.shape
-            probs = frame.image.new_ones(batch, 1, height, width)
-        if frame.masks is not None:
-            known = state.objects.get('valid', frame.valid[:, :0])
-            frame.introduced = frame.valid & ~grow_objects(known, frame.valid.shape[1])
-            state.grow(frame.valid)
-            probs = merge_given(probs, frame.masks, frame.given)
-        if state.num_objects:
-            self.memorize(frame, probs, state)
-        return probs
 
     def adopted(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         """What `load_weights` loads of a checkpoint's weights, under the names of this model."""
