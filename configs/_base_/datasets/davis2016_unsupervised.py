@@ -5,5 +5,6 @@ test_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='DAVIS', data_root='data/DAVIS', year='2016', split='val'))
-test_evaluator = dict(type='VOSMetric', protocol='davis2016-unsupervised')
+test_evaluator = dict(
+    type='VOSMetric', protocol=dict(type='davis2016-unsupervised', stability=True))
 test_cfg = dict()
