@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SPEC = importlib.util.spec_from_file_location('docs_build', ROOT / 'docs' / 'build.py')
 build = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(build)
-TEXTS = [*ROOT.glob('*.md'), *ROOT.glob('docs/*.md'), *ROOT.glob('configs/*/*.md'),
-         *ROOT.glob('checkpoints/*.md'), *ROOT.glob('projects/*/*.md')]
+TEXTS = sorted(path for where in ('.', 'docs', 'configs/*', 'checkpoints', 'projects/*')
+               for path in ROOT.glob(f'{where}/*.md'))
 
 
 @pytest.mark.parametrize('path', TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
