@@ -1,6 +1,6 @@
-# More of mamp_r18_clips.py, from its last weights: twice as many updates on half as many pairs each,
-# windows of 0.55 to 1.1 times their size for objects of many sizes, a rate that restarts with a
-# warm-up. Give your own folders with
+# More of mamp_r18_clips.py, from its last weights: 2.5 times as many updates, on half as many pairs
+# each, windows of 0.55 to 1.1 times their size, a rate that starts again with a warm-up. Give your
+# own folders with
 #   --cfg-options train_dataloader.dataset.source.roots="['my/videos']"
 _base_ = ['../_base_/default_runtime.py']
 
