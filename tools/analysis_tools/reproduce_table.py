@@ -149,7 +149,8 @@ def main() -> None:
         raise ValueError(f'--rows should be among 1 to {len(rows)}, got {args.rows}')
     if args.list:
         for row in rows:
-            print(f"python {shlex.join(command(row, args.davis))}    # {row['number']}")
+            words = command(row, args.davis, args.raft or 'RAFT')
+            print(f"python {shlex.join(words)}    # {row['number']}")
         return
     results = json.loads(args.results.read_text()) if args.results.is_file() else {}
     for row in [] if args.show else rows:
