@@ -43,7 +43,7 @@ train_dataloader = dict(
             dict(type='PackClip'),
         ]))
 train_cfg = dict(
-    type='AlternatingLoop', max_iters=6000, every=3, val_interval=10**9,
+    type='AlternatingLoop', max_iters=4000, every=3, val_interval=10**9,
     static_dataloader=dict(
         batch_size=12,
         num_workers=1,
@@ -64,4 +64,4 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=200),
-    dict(type='CosineAnnealingLR', eta_min=4e-6, by_epoch=False, begin=200, end=6000)]
+    dict(type='CosineAnnealingLR', eta_min=4e-6, by_epoch=False, begin=200, end=4000)]
