@@ -2,21 +2,26 @@
 
 Every text stands in one place of the repository: the README, `docs/`, the README of each method in
 `configs/` and the model cards. This puts them together as pages in OUT/source, makes the zoo's
-table from the metafiles, lets links lead to pages, and runs Sphinx, whose warnings are errors.
-Nothing is downloaded.
+table from the metafiles and the methods' numbers from `docs/results.json`, which
+tools/analysis_tools/reproduce_table.py measured, lets links lead to pages, and runs Sphinx, whose
+warnings are errors. Nothing is downloaded.
 """
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import json
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / 'docs/results.json'
 # pages that are parts of the README: their headings there
 SECTIONS = {
     'get_started': ('Get started', ['Start', 'Segment a video', 'Test and train']),
@@ -57,6 +62,28 @@ def zoo() -> str:
     return '\n'.join(lines) + '\n'
 
 
+def results_tool() -> ModuleType:
+    """The tool that measured docs/results.json."""
+    path = ROOT / 'tools/analysis_tools/reproduce_table.py'
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec.loader.exec_module(tool := importlib.util.module_from_spec(spec))
+    return tool
+
+
+def numbers(method: str) -> str:
+    """What was measured here with the configs of a method; '' for nothing."""
+    tool = results_tool()
+    results = json.loads(RESULTS.read_text())
+    tables = {name: chosen for name, rows in tool.load_tables().items() if (chosen := [
+        row for row in rows if Path(row['config']).parts[1] == method
+        and tool.measured(row, results)])}
+    if not tables:
+        return ''
+    return (f'\n## Numbers\n\nTen sequences of DAVIS-2016 val, see [the results](/results.md). '
+            f'{tool.as_text(tables, results)}\n\nA row again: '
+            '`python tools/analysis_tools/reproduce_table.py --davis ROOT --rows N`.\n')
+
+
 def sources() -> dict[str, tuple[Path, str]]:
     """Name of each page: the folder that its links start from, and its text."""
     pages = {path.stem: (path.parent, path.read_text()) for path in (ROOT / 'docs').glob('*.md')}
@@ -65,7 +92,10 @@ def sources() -> dict[str, tuple[Path, str]]:
         text = f'# {title}\n\n' + '\n'.join(parts) if len(parts) > 1 else parts[0][1:]
         pages[name] = ROOT, text
     for path in [*(ROOT / 'configs').glob('*/README.md'), *(ROOT / 'checkpoints').glob('*.md')]:
-        pages[page_of(path)] = path.parent, path.read_text()
+        text = path.read_text()
+        if path.parent.parent.name == 'configs':
+            text += numbers(path.parent.name)
+        pages[page_of(path)] = path.parent, text
     pages['contributing'] = ROOT, (ROOT / 'CONTRIBUTING.md').read_text()
     pages['changelog'] = ROOT, (ROOT / 'CHANGELOG.md').read_text()
     pages['model_zoo'] = ROOT / 'docs', zoo()

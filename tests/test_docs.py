@@ -1,6 +1,8 @@
 """The documentation: every text has its page, every link leads somewhere, Sphinx is content."""
 import importlib.util
+import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,21 @@ def test_links_become_pages_pictures_and_names(tmp_path):
 def test_a_section_that_is_gone_is_named():
     with pytest.raises(ValueError, match='no section "## Nothing"'):
         build.readme_section('Nothing')
+
+
+def test_pages_of_methods_show_their_rows(monkeypatch, tmp_path):
+    tool = build.results_tool()
+    row = next(row for rows in tool.load_tables().values() for row in rows
+               if row['config'] == 'configs/baselines/dis_davis2016.py')
+    scores = {'J&F': 0.463, 'J': 0.479, 'F': 0.446, 's/frame': 0.04, 'MiB': 512, 'weights': '',
+              'day': '2026-11-22', 'machine': '2 x CPU'}
+    path = tmp_path / 'results.json'
+    path.write_text(json.dumps({shlex.join(tool.command(row)): scores}))
+    monkeypatch.setattr(build, 'RESULTS', path)
+    text = build.sources()['methods/baselines'][1]
+    assert f"| {row['number']} | DIS flow alone | 0.463 | 0.479 | 0.446 | 0.04 | 512 |" in text
+    assert 'Measured 2026-11-22 on 2 x CPU.' in text
+    assert 'Numbers' not in build.sources()['methods/mamp'][1]
 
 
 @pytest.mark.slow
