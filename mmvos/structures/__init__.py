@@ -1,5 +1,5 @@
 """Frames, states, samples and lazy videos."""
-from .data_sample import VOSDataSample
+from .data_sample import VOSDataSample, true_masks
 from .frame import Frame
 from .label_maps import LabelMaps
 from .state import VideoState, grow_objects, place_objects
@@ -17,5 +17,5 @@ from .video import (
 __all__ = [
     'Backwards', 'Frame', 'FrameFolder', 'LabelMaps', 'MaskArrays', 'MaskFiles', 'MaskSource',
     'VOSDataSample', 'VideoFile', 'VideoSource', 'VideoState', 'grow_objects', 'open_video',
-    'place_objects'
+    'place_objects', 'true_masks'
 ]

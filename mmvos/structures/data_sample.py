@@ -1,5 +1,7 @@
 """What travels beside the frames through a runner."""
+import torch
 from mmengine.structures import BaseDataElement
+from torch import Tensor
 
 
 class VOSDataSample(BaseDataElement):
@@ -19,3 +21,15 @@ class VOSDataSample(BaseDataElement):
         >>> sample.video_name
         'dog'
     """
+
+
+def true_masks(data_samples: list[VOSDataSample], device: torch.device) -> Tensor:
+    """(B,T,H,W) uint8 of a batch of clips.
+
+    Raises:
+        ValueError: A clip has no masks.
+    """
+    if not all('gt_masks' in sample for sample in data_samples):
+        raise ValueError('expected clips with masks, got data samples without gt_masks; set '
+                         'train_dataloader.dataset.type to MaskedClipDataset or StillClipDataset')
+    return torch.stack([sample.gt_masks for sample in data_samples]).to(device)

@@ -39,6 +39,10 @@ class Frame:
             self._cache[name] = compute()
         return self._cache[name]
 
+    def keep(self, name: str, value: Any) -> None:
+        """Remember what came out on the way, for `found`; what was kept before stays."""
+        self._cache.setdefault(name, value)
+
     def found(self, name: str) -> Any | None:
-        """What `cached` remembers under this name; None if it was not computed."""
+        """What is remembered under this name; None if nothing is."""
         return self._cache.get(name)

@@ -54,6 +54,15 @@ class VideoState:
         """K, the number of objects known so far."""
         return self.objects['valid'].shape[1] if 'valid' in self.objects else 0
 
+    @property
+    def valid(self) -> Tensor:
+        """(B,K) bool, False where a sample of the batch has fewer objects."""
+        return self.objects['valid']
+
+    def exists(self, like: Tensor) -> Tensor:
+        """`valid` as banks keep it beside their tensors: (B,K,1,1,1) in the type of `like`."""
+        return self.valid[:, :, None, None, None].to(like.dtype)
+
     def grow(self, valid: Tensor) -> None:
         """Make room for the objects of `valid` (B,K); old ones keep their channels."""
         num_objects = valid.shape[1]

@@ -70,7 +70,7 @@ PARTS = {
     'head': [('propagation', 'forward'), ('decoder', 'forward'), ('upsampling', 'forward')],
     'memorize': [('memory_encoder', 'forward'), ('memory_kv', 'forward'),
                  ('value_encoder', 'forward'), ('value', 'forward'),
-                 ('appearance', 'update'), ('propagation', 'remember')],
+                 ('appearance', 'update'), ('propagation', 'of_first')],
 }
 
 

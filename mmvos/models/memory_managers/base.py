@@ -11,7 +11,7 @@ from torch import Tensor
 class MemoryManager(ABC):
     """Keeps tensors of past frames in bounded memory.
 
-    One manager serves one batch of videos. `FrameMemory` keeps whole frames, `AdaptiveBank` single
+    One manager serves one batch of videos. `FrameMemory` keeps whole frames, `ElementBank` single
     elements (cells of frames).
 
     Args:

@@ -40,6 +40,10 @@ class FrameMemory(MemoryManager):
     def indices(self, now: int) -> list[int]:
         """Sorted indices of the items that frame `now` reads; all are in the bank."""
 
+    def gaps(self, now: int) -> list[int]:
+        """Frames between `now` and each item that it reads, in the order of `indices`."""
+        return [now - index for index in self.indices(now)]
+
     @abstractmethod
     def needed(self, index: int, now: int) -> bool:
         """Whether a frame after `now` can still read the item `index`."""

@@ -21,6 +21,12 @@ class MotionEstimator(BaseModule):
         super().__init__(init_cfg)
         self.stride = stride
 
+    def require_stride(self, stride: int) -> None:
+        """Raise ValueError unless offsets are those of a grid of this stride."""
+        if self.stride != stride:
+            raise ValueError(f'expected motion_estimator=dict(stride={stride}, ...), the grid that '
+                             f'it moves, got stride={self.stride}')
+
     def grid_size(self, frame: Frame) -> tuple[int, int]:
         """(h, w) of the offsets for this frame."""
         height, width = frame.image.shape[-2:]

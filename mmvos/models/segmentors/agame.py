@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...ops import aggregate_logits, normalize_imagenet
+from ...ops import aggregate_logits
 from ...ops.backends import widened, without_autocast
 from ...registry import MODELS
-from ...structures import Frame, VideoSource, VideoState, grow_objects, place_objects
+from ...structures import Frame, VideoState, grow_objects, place_objects
 from ..appearance_models import base_weights
+from .base import normalized
 from .supervised import SupervisedSegmentor
 
 
@@ -33,7 +34,7 @@ class AGAME(SupervisedSegmentor):
                                                                         > coarse (1/16)
         memorize > recurrent_mask > appearance.update -> objects 'mean', 'var'
                                   > the mask itself   -> objects 'previous'
-                                  > propagation.remember, where a mask is given -> objects 'first'
+                                  > propagation.of_first, where a mask is given -> objects 'first'
         loss     > SupervisedSegmentor: segment and memorize over the clip; frame_losses
 
     What does not depend on the object runs once per frame; the rest runs for all objects of all
@@ -47,7 +48,7 @@ class AGAME(SupervisedSegmentor):
         fusion_channels: Of the two fusing convolutions; the second is the upsampling's too.
         coarse_weight: Of the coarse output's loss: 1 in the first stage of training, 0 in the
             second.
-        **kwargs: `detach`, `loss`, `geometry`, `data_preprocessor`, `init_cfg`.
+        **kwargs: See `SupervisedSegmentor`.
     """
 
     example = dict(
@@ -79,17 +80,13 @@ class AGAME(SupervisedSegmentor):
         self.coarse = conv(channels, 2)
         self.upsampling = Upsampling(skips[::-1], channels)
 
-    def init_state(self, video: VideoSource | None) -> VideoState:
-        """Empty: all that is remembered belongs to an object."""
-        return VideoState()
-
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Logits (B,K+1,H,W) of the merged objects; the coarse output is kept on the frame."""
-        valid = state.objects['valid']
+        valid = state.valid
         owner = valid.nonzero()[:, 0]
         *skips, _ = self.encode(frame)
         fused = self.fuse(frame, state, owner)
-        frame.cached('coarse', lambda: place_objects(widened(self.coarse(fused)), valid))
+        frame.keep('coarse', place_objects(widened(self.coarse(fused)), valid))
         logits = self.upsampling(fused, skips[::-1], owner)
         logits = F.interpolate(widened(logits), frame.image.shape[-2:], mode='bilinear',
                                align_corners=False)
@@ -101,24 +98,21 @@ class AGAME(SupervisedSegmentor):
         A given mask without pixels says that a known object is not here: it is no new beginning.
         """
         objects = state.objects
-        given = torch.zeros_like(objects['valid']) if frame.given is None else frame.given
+        given = torch.zeros_like(state.valid) if frame.given is None else frame.given
         mask = self.recurrent_mask(frame, probs, given)
-        known = objects.get('known', torch.zeros_like(given))
-        fresh = given & (mask.flatten(2).any(2) | ~known)
-        objects['known'] = known | given
+        fresh = given & (mask.flatten(2).any(2) | frame.introduced)
         if self.appearance:
-            self._fit(self.reduced(frame), mask, fresh, objects)
+            self._fit(self.reduced(frame), mask, fresh, state)
         if self.propagation:
             objects['previous'] = mask
             if frame.given is not None:
-                new = self.propagation.remember(self.encode(frame)[-1], mask)
+                new = self.propagation.of_first(self.encode(frame)[-1], mask)
                 old = objects.get('first', new)
                 objects['first'] = torch.where(fresh[:, :, None, None, None], new, old)
 
-    def _fit(self, features: Tensor, mask: Tensor, fresh: Tensor, objects: dict[str, Tensor]
-             ) -> None:
+    def _fit(self, features: Tensor, mask: Tensor, fresh: Tensor, state: VideoState) -> None:
         """Write 'mean' and 'var' (B,K,k,C)."""
-        valid = objects['valid']
+        objects, valid = state.objects, state.valid
         nothing = features.new_zeros(*valid.shape, self.appearance.components, features.shape[1])
         old = {name: objects.get(name, nothing)[valid] for name in ('mean', 'var')}
         found = self.appearance.update(features[valid.nonzero()[:, 0]], mask[valid],
@@ -143,7 +137,7 @@ class AGAME(SupervisedSegmentor):
 
     def encode(self, frame: Frame) -> tuple[Tensor, ...]:
         """Maps of the frame from fine to coarse, computed once."""
-        return frame.cached('maps', lambda: self.backbone(normalize_imagenet(frame.image)))
+        return frame.cached('maps', lambda: self.backbone(normalized(frame)))
 
     def reduced(self, frame: Frame) -> Tensor:
         """(B,C,h,w) that the Gaussians model, computed once."""
@@ -151,7 +145,7 @@ class AGAME(SupervisedSegmentor):
 
     def fuse(self, frame: Frame, state: VideoState, owner: Tensor) -> Tensor:
         """(N,C,h,w) from the scores and the propagated mask of N objects of the samples `owner`."""
-        own = {name: tensor[state.objects['valid']] for name, tensor in state.objects.items()}
+        own = {name: tensor[state.valid] for name, tensor in state.objects.items()}
         parts = []
         if self.appearance:
             parts.append(self.appearance(self.reduced(frame)[owner], own['mean'], own['var']))
@@ -223,7 +217,7 @@ class MaskPropagation(nn.Module):
                                      for dilation in (1, 3, 6))
         self.join = conv(3 * channels, channels, 3)
 
-    def remember(self, features: Tensor, mask: Tensor) -> Tensor:
+    def of_first(self, features: Tensor, mask: Tensor) -> Tensor:
         """What the first convolution makes of an object's first frame; it never changes.
 
         Args:
@@ -245,7 +239,7 @@ class MaskPropagation(nn.Module):
             features: (B,C,h,w) of this frame.
             owner: (N,) sample of each object.
             previous: (N,h,w) mask of the frame before.
-            first: (N,Cp,h,w) from `remember`.
+            first: (N,Cp,h,w) from `of_first`.
 
         Returns:
             (N,Cp,h,w).

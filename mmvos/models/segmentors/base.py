@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from ...io import encode_mask
+from ...ops import normalize_imagenet
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, VOSDataSample, grow_objects
 from ..refiners import Refiner
@@ -24,7 +25,7 @@ from .whole_video import segment_video
 class VideoSegmentor(BaseModel):
     """Segments a video frame by frame; everything it remembers is in a `VideoState`.
 
-    A method writes `init_state`, `segment` and `memorize`.
+    A method writes `segment` and `memorize`, and `init_state` where it has banks.
 
     The call graph::
 
@@ -63,9 +64,9 @@ class VideoSegmentor(BaseModel):
         self.listeners: list[Callable[[VOSDataSample, int, np.ndarray], None]] = []
         self.report: Report = no_report
 
-    @abstractmethod
     def init_state(self, video: VideoSource | None) -> VideoState:
-        """A fresh state; `video` is None in a streaming session."""
+        """A fresh state, empty unless a method has banks; `video` is None in a session."""
+        return VideoState()
 
     @abstractmethod
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
@@ -95,8 +96,8 @@ class VideoSegmentor(BaseModel):
                 batch, _, height, width = frame.image.shape
                 probs = frame.image.new_ones(batch, 1, height, width)
             if frame.masks is not None:
-                known = state.objects.get('valid', frame.valid[:, :0])
-                frame.introduced = frame.valid & ~grow_objects(known, frame.valid.shape[1])
+                before = state.objects.get('valid', frame.valid[:, :0])
+                frame.introduced = frame.valid & ~grow_objects(before, frame.valid.shape[1])
                 state.grow(frame.valid)
                 probs = merge_given(probs, frame.masks, frame.given)
             if state.num_objects:
@@ -186,6 +187,22 @@ class VideoSegmentor(BaseModel):
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         raise ValueError(f"mode should be 'loss' or 'predict', got {mode!r}")
+
+
+def normalized(frame: Frame) -> Tensor:
+    """(B,3,H,W) without ImageNet's mean and deviation, computed once per frame."""
+    return frame.cached('normalized', lambda: normalize_imagenet(frame.image))
+
+
+def against_background(odds: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Logits (B,K+1,H,W) of log odds (B,K,H,W): 0 for the background.
+
+    The likeliest object wins where its own probability is above one half; one that is not `valid`
+    (B,K) never does.
+    """
+    if valid is not None:
+        odds = odds.masked_fill(~valid[:, :, None, None], -torch.inf)
+    return torch.cat([torch.zeros_like(odds[:, :1]), odds], 1)
 
 
 def merge_given(probs: Tensor, masks: Tensor, given: Tensor) -> Tensor:

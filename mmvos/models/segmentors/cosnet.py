@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from ...ops.backends import widened
 from ...registry import MODELS
-from ...structures import Frame, VideoSource, VideoState, VOSDataSample
-from .base import VideoSegmentor
+from ...structures import Frame, VideoSource, VideoState, VOSDataSample, true_masks
+from .base import VideoSegmentor, against_background
 
 SAMPLING = ('uniform', 'random', 'consecutive')
 _MEAN = (122.67892, 116.66877, 104.00699)  # RGB of 255
@@ -50,8 +50,7 @@ class COSNet(VideoSegmentor):
         loss: Config or module of the loss of pairs, None for a model that is only tested.
         static_loss: The same for single frames.
         penalty: Weight of the co-attention's `penalty`.
-        **kwargs: `geometry`, which needs a `size`; `postprocessor`, `refiner`,
-            `data_preprocessor`, `init_cfg`.
+        **kwargs: See `VideoSegmentor`; `geometry` needs a `size`.
 
     Raises:
         ValueError: Unknown sampling, fewer than 0 references, or a geometry without size.
@@ -108,7 +107,7 @@ class COSNet(VideoSegmentor):
         if module is None:
             raise ValueError('COSNet trains on clips of 2 frames with `loss` and on single frames '
                              f'with `static_loss`; got clips of {frames}')
-        truth = torch.stack([sample.gt_masks for sample in data_samples]).to(inputs.device) > 0
+        truth = true_masks(data_samples, inputs.device) > 0
         values = self.features(self.encoder_input(inputs.flatten(0, 1)))[-1]
         if frames == 1:
             return dict(loss_static=self._compare(self.static_head(values), truth[:, 0], module))
@@ -136,7 +135,7 @@ class COSNet(VideoSegmentor):
         indices = self.sample(len(video))
         frames = (Frame(index, self.geometry.to_network(video.read(index), self.geometry.size,
                                                         device)) for index in indices)
-        state.shared['references'] = torch.stack([self._encoded(frame) for frame in frames], 2)
+        state.shared['references'] = torch.stack([self.encode(frame) for frame in frames], 2)
         state.shared['indices'] = torch.tensor(indices)
         return state
 
@@ -167,15 +166,15 @@ class COSNet(VideoSegmentor):
 
     def references(self, value: Tensor, frame: Frame, state: VideoState) -> Tensor:
         """(B,C,T,h,w), T <= N, without the frame itself where there is another one."""
-        known = state.shared.get('references')
-        if known is None:
+        kept = state.shared.get('references')
+        if kept is None:
             return value[:, :, None]
         indices = state.shared.get('indices')
         if indices is None or len(indices) == 1:
-            return known
+            return kept
         # one is too many: the frame itself, or else the nearest, which says least that is new
         nearest = int((indices - frame.index).abs().argmin())
-        return known[:, :, [n for n in range(len(indices)) if n != nearest]]
+        return kept[:, :, [n for n in range(len(indices)) if n != nearest]]
 
     def fuse(self, value: Tensor, references: Tensor) -> Tensor:
         """Log odds (B,1,h,w): summaries are averaged, then segmented."""
@@ -187,11 +186,12 @@ class COSNet(VideoSegmentor):
         indices = state.shared.get('indices')
         if indices is not None and (here := (indices == frame.index).nonzero().flatten()).numel():
             return state.shared['references'][:, :, int(here[0])]
-        return frame.cached('value', lambda: self._encoded(frame))
+        return self.encode(frame)
 
-    def _encoded(self, frame: Frame) -> Tensor:
+    def encode(self, frame: Frame) -> Tensor:
+        """V (B,C,h,w) of the frame, computed once."""
         with self._precision(frame):
-            return self.features(self.encoder_input(frame.image))[-1]
+            return frame.cached('maps', lambda: self.features(self.encoder_input(frame.image))[-1])
 
     def encoder_input(self, image: Tensor) -> Tensor:
         """BGR in [0,255] without their mean, as released weights expect it."""
@@ -201,8 +201,8 @@ class COSNet(VideoSegmentor):
     @staticmethod
     def _full(logits: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
         """(B,2,H,W) of log odds (B,1,h,w)."""
-        logits = F.interpolate(widened(logits), size, mode='bilinear', align_corners=False)
-        return torch.cat([torch.zeros_like(logits), logits], 1)
+        return against_background(F.interpolate(widened(logits), size, mode='bilinear',
+                                                align_corners=False))
 
 
 @MODELS.register_module()

@@ -19,7 +19,7 @@ class FlowPropagation(VideoSegmentor):
     `FrameBank(anchors=(0,), recent=0)` and `ZeroFlow`, the first mask is copied ("identity").
 
     Args:
-        memory: Config of a memory manager.
+        memory: Config of a `FrameMemory`.
         motion_estimator: Config or module, with stride 1.
         **kwargs: See `VideoSegmentor`.
     """
@@ -30,6 +30,7 @@ class FlowPropagation(VideoSegmentor):
         super().__init__(**kwargs)
         self.memory = memory
         self.motion_estimator = MODELS.build(motion_estimator)
+        self.motion_estimator.require_stride(1)
 
     def init_state(self, video: VideoSource | None) -> VideoState:
         """An empty bank."""
@@ -38,9 +39,8 @@ class FlowPropagation(VideoSegmentor):
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Log of the warped probabilities (B,K+1,H,W)."""
         bank, now = state.banks['frames'], frame.index
-        gap = now - bank.indices(now)[-1]
         code = bank.read('motion', now)[:, :, -1:]
-        offset = self.motion_estimator(frame, code, [gap])[:, 0]
+        offset = self.motion_estimator(frame, code, bank.gaps(now)[-1:])[:, 0]
         masks = warp(bank.read('mask', now)[:, :, 0, -1], offset).clamp(0, 1)
         background = (1 - masks.sum(1, keepdim=True)).clamp_min(0)
         return torch.cat([background + 1e-8, masks], 1).clamp_min(1e-8).log()

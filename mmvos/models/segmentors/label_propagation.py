@@ -18,7 +18,7 @@ from torch import Tensor
 from ...ops import UPSAMPLE, hard_labels, rgb_to_lab
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, VOSDataSample
-from ..memory_managers import MemoryManager
+from ..memory_managers import FrameMemory
 from .base import VideoSegmentor
 
 PRIOR = 0.05  # weight of background where references that know a late object say nothing
@@ -37,14 +37,14 @@ class LabelPropagation(VideoSegmentor):
     Args:
         backbone: Config or module: what `encoder_input` returns -> tuple whose last is (B,C,h,w).
         matching_head: Config or module of a local matching head for inference.
-        memory: Config of a memory manager.
+        memory: Config of a `FrameMemory`.
         reconstruction_head: Config or module of a local matching head for training, or None.
         loss: Config or module of the reconstruction loss, or None.
         upsample: 'half_pixel' (the released code) or 'kernel_centre' (no offset).
         late_objects: What frames remembered before an object was given say of it: 'unknown' (see
             `share_unknown`) or 'background' (the released code).
         stride: Pixels per feature cell; None: the backbone has an attribute `stride`.
-        **kwargs: `geometry`, `data_preprocessor`, `init_cfg`; see `VideoSegmentor`.
+        **kwargs: See `VideoSegmentor`.
     """
 
     example = dict(
@@ -141,7 +141,7 @@ class LabelPropagation(VideoSegmentor):
 
     def init_state(self, video: VideoSource | None) -> VideoState:
         """An empty bank."""
-        bank: MemoryManager = MODELS.build(self.memory)
+        bank: FrameMemory = MODELS.build(self.memory)
         return VideoState(banks=dict(frames=bank))
 
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
@@ -149,7 +149,7 @@ class LabelPropagation(VideoSegmentor):
         bank, now = state.banks['frames'], frame.index
         objects = bank.read('label', now)
         # samples with fewer objects have nothing that is unknown
-        absent = ~state.objects['valid'][:, :, None, None, None, None]
+        absent = ~state.valid[:, :, None, None, None, None]
         exists = bank.read('exists', now).masked_fill(absent, 1)
         background = 1 - objects.sum(1, keepdim=True)
         late = self.share_late and not bool(exists.all())
@@ -174,18 +174,17 @@ class LabelPropagation(VideoSegmentor):
         channel = hard_labels(probs[..., ::stride, ::stride])
         objects = torch.arange(1, probs.shape[1], device=probs.device)[:, None, None]
         label = (channel == objects).to(probs.dtype)[:, :, None]
-        valid = state.objects['valid']
         state.banks['frames'].add(
             frame.index, shared=dict(key=self.keys(frame), **self.motion_codes(frame)),
-            objects=dict(label=label, exists=valid[:, :, None, None, None].to(label.dtype)),
+            objects=dict(label=label, exists=state.exists(label)),
             permanent=frame.introduced)
 
-    def match(self, frame: Frame, bank: MemoryManager, values: Tensor) -> Tensor:
+    def match(self, frame: Frame, bank: FrameMemory, values: Tensor) -> Tensor:
         """Read values (B,K,Cv,T,h,w) of the references where they match: (B,K,Cv,h,w)."""
         keys = bank.read('key', frame.index)
         return self.matching_head(self.features(frame), keys, values, self.offset(frame, bank))
 
-    def offset(self, frame: Frame, bank: MemoryManager) -> Tensor | None:
+    def offset(self, frame: Frame, bank: FrameMemory) -> Tensor | None:
         """Where each cell looks in each reference: (B,T,2,h,w) cells, xy; None: where it is."""
         return None
 
@@ -194,9 +193,7 @@ class LabelPropagation(VideoSegmentor):
         return {}
 
     def adopted(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Weights without those of a motion estimator, if this method has none."""
-        if hasattr(self, 'motion_estimator'):
-            return weights
+        """Weights without those of MAMP's motion estimator."""
         return {key: value for key, value in weights.items()
                 if not key.startswith('motion_estimator.')}
 

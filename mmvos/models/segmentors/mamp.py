@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...registry import MODELS
 from ...structures import Frame
-from ..memory_managers import MemoryManager
+from ..memory_managers import FrameMemory
 from .label_propagation import LabelPropagation
 
 
@@ -42,12 +42,16 @@ class MAMP(LabelPropagation):
                  motion_estimator: dict | torch.nn.Module, **kwargs) -> None:
         super().__init__(backbone, matching_head, **kwargs)
         self.motion_estimator = MODELS.build(motion_estimator)
+        self.motion_estimator.require_stride(self.stride)
 
-    def offset(self, frame: Frame, bank: MemoryManager) -> Tensor:
+    def adopted(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All weights, those of the motion estimator, too."""
+        return weights
+
+    def offset(self, frame: Frame, bank: FrameMemory) -> Tensor:
         """(B,T,2,h,w) integer offsets in cells, clamped to the size of the map."""
-        gaps = [frame.index - index for index in bank.indices(frame.index)]
         codes = bank.read('motion', frame.index)
-        offset = self.motion_estimator(self.view(frame), codes, gaps)
+        offset = self.motion_estimator(self.view(frame), codes, bank.gaps(frame.index))
         height, width = offset.shape[-2:]
         limit = offset.new_tensor((width, height))[:, None, None]
         return offset.clamp(-limit, limit).round()

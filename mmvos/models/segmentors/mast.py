@@ -20,7 +20,7 @@ from ...ops.reference import sample
 from ...registry import MODELS
 from ...structures import Frame
 from ..matching_heads import MovedWindowMatching
-from ..memory_managers import MemoryManager
+from ..memory_managers import FrameMemory
 from .label_propagation import LabelPropagation
 
 
@@ -62,7 +62,7 @@ class MAST(LabelPropagation):
         """Cells between positions of the search `gap` frames back; 0: no search."""
         return min(self.max_dilation, gap // self.far_gap + 1) if gap > self.far_gap else 0
 
-    def offset(self, frame: Frame, bank: MemoryManager) -> Tensor:
+    def offset(self, frame: Frame, bank: FrameMemory) -> Tensor:
         """(B,T,2,h,w), 0 for near references."""
         query, head = self.features(frame), self.matching_head
         near = torch.zeros_like(query[:, :2], dtype=torch.float32)
@@ -83,10 +83,10 @@ class ReleasedMAST(MAST):
     searched reference are read at the offsets of the newest of them, features at their own.
     """
 
-    def match(self, frame: Frame, bank: MemoryManager, values: Tensor) -> Tensor:
+    def match(self, frame: Frame, bank: FrameMemory, values: Tensor) -> Tensor:
         """Read values (B,K,Cv,T,h,w) at other places than the keys: (B,K,Cv,h,w)."""
         query, offset, head = self.features(frame), self.offset(frame, bank), self.matching_head
-        gaps = [frame.index - index for index in bank.indices(frame.index)]
+        gaps = bank.gaps(frame.index)
         searched = [t for t, gap in enumerate(gaps) if self.dilation(gap)]
         height, width = query.shape[-2:]
         grid = torch.stack(torch.meshgrid(

@@ -19,13 +19,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...ops import normalize_imagenet
 from ...ops.backends import widened
 from ...registry import MODELS
-from ...structures import Frame, VideoSource, VideoState, VOSDataSample
+from ...structures import Frame, VideoState, VOSDataSample, true_masks
 from ..decode_heads.conv_lstm import Memory, RecurrentDecoder, enlarge, mask_pyramid
 from ..losses.set_matching import SetMatcher, soft_iou_of_slots
-from .base import VideoSegmentor
+from .base import VideoSegmentor, against_background, normalized
 
 PREVIOUS = ('given', 'inferred')
 _BACKBONE = dict(type='mmseg.ResNet', depth=18, base_channels=4, stem_channels=4,
@@ -51,13 +50,15 @@ class RecurrentSegmentor(VideoSegmentor, ABC):
         channels: Hidden channels from coarse to fine; the maps are brought to these, the coarsest
             two to the same.
         recurrence: 'spatial', 'temporal' or both: the paper's S, T and ST.
-        masked: Whether the decoder reads previous masks.
         **kwargs: See `VideoSegmentor`.
     """
 
-    def __init__(self, backbone: dict | nn.Module, *, in_channels: Sequence[int],
-                 channels: Sequence[int], recurrence: Sequence[str], masked: bool,
-                 **kwargs) -> None:
+    masked = False  # whether the decoder reads previous masks
+
+    def __init__(self, backbone: dict | nn.Module, *,
+                 in_channels: Sequence[int] = (256, 512, 1024, 2048),
+                 channels: Sequence[int] = (128, 64, 32, 16),
+                 recurrence: Sequence[str] = ('spatial', 'temporal'), **kwargs) -> None:
         super().__init__(**kwargs)
         self.backbone = MODELS.build(backbone)
         if len(channels) != len(in_channels):
@@ -66,19 +67,13 @@ class RecurrentSegmentor(VideoSegmentor, ABC):
         widths = [channels[0], *channels[:-1]]
         self.skips = nn.ModuleList(_skip(*pair) for pair in
                                    zip(in_channels[::-1], widths, strict=True))
-        self.decoder = RecurrentDecoder(widths, channels, recurrence=recurrence, masked=masked)
-
-    def init_state(self, video: VideoSource | None) -> VideoState:
-        """Empty: all that is remembered belongs to an object."""
-        return VideoState()
+        self.decoder = RecurrentDecoder(widths, channels, recurrence=recurrence,
+                                        masked=self.masked)
 
     def encode(self, frame: Frame) -> list[Tensor]:
         """Maps of the frame from coarse to fine, computed once for all objects."""
-        return frame.cached('skips', lambda: self._encoded(frame.image))
-
-    def _encoded(self, image: Tensor) -> list[Tensor]:
-        maps = self.backbone(normalize_imagenet(image))[::-1]
-        return [skip(x) for skip, x in zip(self.skips, maps, strict=True)]
+        return frame.cached('maps', lambda: [skip(x) for skip, x in zip(
+            self.skips, self.backbone(normalized(frame))[::-1], strict=True)])
 
     def decode(self, frame: Frame, state: VideoState, previous: Tensor | None = None) -> Decoded:
         """Segment the objects in their order; the next one never sees one that is not valid.
@@ -88,7 +83,7 @@ class RecurrentSegmentor(VideoSegmentor, ABC):
             state: Read, not written.
             previous: (B,K,H,W) mask of each object one frame ago, for a decoder that reads it.
         """
-        skips, valid = self.encode(frame), state.objects['valid']
+        skips, valid = self.encode(frame), state.valid
         before = self.decoder.nothing(skips)
         temporal = self._temporal(state, before)
         masks = None if previous is None else mask_pyramid(previous, len(skips))
@@ -111,15 +106,6 @@ class RecurrentSegmentor(VideoSegmentor, ABC):
         return [objects.get(f'hidden_{n}', zero[:, None].expand(-1, state.num_objects, -1, -1, -1))
                 for n, (zero, _) in enumerate(nothing)]
 
-    @staticmethod
-    def against_background(logits: Tensor, valid: Tensor) -> Tensor:
-        """(B,K+1,H,W) of (B,K,H,W), 0 for the background.
-
-        The likeliest object wins where its own probability is above one half.
-        """
-        logits = logits.masked_fill(~valid[:, :, None, None], -torch.inf)
-        return torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)
-
     def remember(self, found: Decoded, state: VideoState) -> None:
         """Store the hidden maps, where something reads them."""
         if 'temporal' in self.decoder.recurrence:
@@ -141,14 +127,11 @@ class RVOS(RecurrentSegmentor):
     `mmvos.evaluation.functional.paint_slots`; here each pixel goes to its likeliest slot.
 
     Args:
-        backbone: See `RecurrentSegmentor`.
-        in_channels: See `RecurrentSegmentor`.
-        channels: See `RecurrentSegmentor`.
-        recurrence: See `RecurrentSegmentor`; ('spatial',) on single frames is RSIS.
+        backbone: See `RecurrentSegmentor`; `recurrence=('spatial',)` on single frames is RSIS.
         num_slots: Objects at most.
         match_candidates: 'first_n' or 'all', see `SetMatcher`.
         heads: Config or module, see `ObjectHeads`: RSIS's, which RVOS has not.
-        **kwargs: `geometry`, `postprocessor`, `refiner`, `data_preprocessor`, `init_cfg`.
+        **kwargs: See `RecurrentSegmentor`.
 
     Raises:
         ValueError: Not 1 to 255 slots, channels that do not fit, or heads
@@ -159,14 +142,10 @@ class RVOS(RecurrentSegmentor):
                    num_slots=3)
     needs_mask = False
 
-    def __init__(self, backbone: dict | nn.Module, *,
-                 in_channels: Sequence[int] = (256, 512, 1024, 2048),
-                 channels: Sequence[int] = (128, 64, 32, 16),
-                 recurrence: Sequence[str] = ('spatial', 'temporal'), num_slots: int = 10,
+    def __init__(self, backbone: dict | nn.Module, *, num_slots: int = 10,
                  match_candidates: str = 'first_n', heads: dict | nn.Module | None = None,
                  **kwargs) -> None:
-        super().__init__(backbone, in_channels=in_channels, channels=channels,
-                         recurrence=recurrence, masked=False, **kwargs)
+        super().__init__(backbone, **kwargs)
         if not 1 <= num_slots <= 255:
             raise ValueError(f'expected num_slots of 1 to 255, got {num_slots}; the paper has 10')
         if heads and match_candidates == 'all':
@@ -175,6 +154,7 @@ class RVOS(RecurrentSegmentor):
         self.num_slots = num_slots
         self.matcher = SetMatcher(match_candidates)
         self.heads = heads and MODELS.build(heads)
+        channels = [level.channels for level in self.decoder.levels]
         if self.heads and self.heads.in_channels != sum(channels):
             raise ValueError(f'heads read all hidden maps; give them in_channels={sum(channels)}, '
                              f'the sum of {tuple(channels)}, not {self.heads.in_channels}')
@@ -182,10 +162,10 @@ class RVOS(RecurrentSegmentor):
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Logits (B,K+1,H,W): 0 for background, log odds of each slot that is not stopped."""
         found = frame.cached('decoded', lambda: self.decode(frame, state))
-        valid = state.objects['valid']
+        valid = state.valid
         if self.heads and not self.training:
             valid = valid & self.heads.going(found.hidden)
-        return self.against_background(found.logits, valid)
+        return against_background(found.logits, valid)
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Store the hidden maps of this frame."""
@@ -256,24 +236,17 @@ class RVOSMask(RecurrentSegmentor):
 
     Args:
         backbone: See `RecurrentSegmentor`.
-        in_channels: See `RecurrentSegmentor`.
-        channels: See `RecurrentSegmentor`.
-        recurrence: See `RecurrentSegmentor`.
         previous: What training gives as previous masks: the true ones ('given'), then, in a
             second stage, the soft ones that it found itself ('inferred', the paper's "+").
-        **kwargs: `geometry`, `postprocessor`, `refiner`, `data_preprocessor`, `init_cfg`.
+        **kwargs: See `RecurrentSegmentor`.
     """
 
     example = dict(backbone=_BACKBONE, in_channels=(4, 8, 16, 32), channels=(8, 6, 5, 4),
                    previous='inferred')
+    masked = True
 
-    def __init__(self, backbone: dict | nn.Module, *,
-                 in_channels: Sequence[int] = (256, 512, 1024, 2048),
-                 channels: Sequence[int] = (128, 64, 32, 16),
-                 recurrence: Sequence[str] = ('spatial', 'temporal'), previous: str = 'given',
-                 **kwargs) -> None:
-        super().__init__(backbone, in_channels=in_channels, channels=channels,
-                         recurrence=recurrence, masked=True, **kwargs)
+    def __init__(self, backbone: dict | nn.Module, *, previous: str = 'given', **kwargs) -> None:
+        super().__init__(backbone, **kwargs)
         if previous not in PREVIOUS:
             raise ValueError(f'previous should be one of {PREVIOUS}, got {previous!r}')
         self.previous = previous
@@ -282,7 +255,7 @@ class RVOSMask(RecurrentSegmentor):
         """Logits (B,K+1,H,W): 0 for background, log odds of each object."""
         found = frame.cached('decoded', lambda: self.decode(frame, state,
                                                             state.objects['previous']))
-        return self.against_background(found.logits, state.objects['valid'])
+        return against_background(found.logits, state.valid)
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Store hidden maps and masks; given masks count as those of the frame before, too."""
@@ -291,12 +264,12 @@ class RVOSMask(RecurrentSegmentor):
             previous = found.logits.sigmoid()
         else:
             given = given[:, :, None, None]
-            known = state.objects.get('previous', torch.zeros_like(masks))
-            found = self.decode(frame, state, torch.where(given, masks, known))
+            before = state.objects.get('previous', torch.zeros_like(masks))
+            found = self.decode(frame, state, torch.where(given, masks, before))
             previous = torch.where(given, masks, found.logits.sigmoid())
         state.objects['previous'] = previous.detach()
         self.remember(found, state)
-        frame.cached('memorized', lambda: found)
+        frame.keep('memorized', found)
 
     def loss(self, inputs: Tensor, data_samples: list[VOSDataSample]) -> dict[str, Tensor]:
         """1 - soft IoU, mean over the objects that a frame shows, sum over all frames.
@@ -332,10 +305,10 @@ def object_masks(inputs: Tensor, data_samples: list[VOSDataSample]) -> tuple[Ten
     Returns:
         (B,T,G,H,W) in {0,1}, and (B,G) bool, False where there is no such object; G is at least 1.
     """
-    labels = torch.stack([sample.gt_masks for sample in data_samples]).to(inputs.device)
+    labels = true_masks(data_samples, inputs.device)
     ids = torch.arange(1, max(1, int(labels[:, 0].max())) + 1, device=inputs.device)
     masks = labels[:, :, None] == ids[:, None, None]
-    valid = masks[:, 0].flatten(2).any(2)
+    valid = shown(masks[:, 0])
     return (masks & valid[:, None, :, None, None]).to(inputs.dtype), valid
 
 

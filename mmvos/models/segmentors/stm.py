@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...ops import aggregate_logits, normalize_imagenet
+from ...ops import aggregate_logits
 from ...ops.backends import widened
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, place_objects
 from ..memory_managers import MemoryManager
+from .base import normalized
 from .supervised import SupervisedSegmentor
 
 
@@ -40,7 +41,7 @@ class STM(SupervisedSegmentor):
             AdaptiveBank that of AFB-URR (with GlobalMatching(count_above=1e-3)).
         in_channels: Of both encoders' last maps.
         key_channels: Ck.
-        **kwargs: `loss`, `geometry`, `data_preprocessor`, `init_cfg`.
+        **kwargs: See `SupervisedSegmentor`.
     """
 
     example = dict(
@@ -75,20 +76,19 @@ class STM(SupervisedSegmentor):
         """Log odds (B,K+1,H,W) of the aggregated objects."""
         *skips, _ = self.encode(frame)
         key, value = self.query(frame, state)
-        readout = self.read(key, frame, state.banks['memory'])
+        readout = read_elements(self.matching_head, key, frame, state.banks['memory'])
         return aggregate_decoded(self.decoder(readout, value, skips[::-1]), frame, state)
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Encode the frame with each object's mask, see `memory_input`."""
         x = self.memory_input(frame, probs[:, 1:])
-        valid = state.objects['valid']
+        valid = state.valid
         found = self.memory_kv(self.memory_encoder(x[valid])[-1])
         key, value = (place_objects(part, valid) for part in found)
         bank = state.banks['memory']
         if (mass := frame.found('mass')) is not None:
             bank.count(mass)
-        bank.add(frame.index, objects=dict(key=key, value=value,
-                                           exists=valid[:, :, None, None, None].to(key.dtype)),
+        bank.add(frame.index, objects=dict(key=key, value=value, exists=state.exists(key)),
                  permanent=frame.introduced, given=frame.given)
 
     def memory_input(self, frame: Frame, objects: Tensor) -> Tensor:
@@ -97,17 +97,11 @@ class STM(SupervisedSegmentor):
 
     def encode(self, frame: Frame) -> tuple[Tensor, ...]:
         """Maps of the frame from fine to coarse, computed once."""
-        return frame.cached('maps', lambda: self.query_encoder(normalize_imagenet(frame.image)))
+        return frame.cached('maps', lambda: self.query_encoder(normalized(frame)))
 
     def query(self, frame: Frame, state: VideoState) -> tuple[Tensor, Tensor]:
         """Key (B,Ck,h,w) and value (B,Cv,h,w) of the frame."""
         return self.query_kv(self.encode(frame)[-1])
-
-    def read(self, key: Tensor, frame: Frame, bank: MemoryManager) -> Tensor:
-        """(B,K,Cv,h,w) of the memory; what is older than an object does not exist for it."""
-        readout, mass = self.matching_head(key.flatten(2), *bank.elements(frame.index))
-        frame.cached('mass', mass.detach)
-        return readout.unflatten(-1, key.shape[-2:])
 
 
 class KeyValue(nn.Module):
@@ -125,9 +119,19 @@ class KeyValue(nn.Module):
 
 def with_masks(frame: Frame, objects: Tensor) -> Tensor:
     """(B,K,5,H,W): the normalised image, each soft mask (B,K,H,W) and the sum of the others'."""
-    image = normalize_imagenet(frame.image)[:, None].expand(-1, objects.shape[1], -1, -1, -1)
+    image = normalized(frame)[:, None].expand(-1, objects.shape[1], -1, -1, -1)
     others = (objects.sum(1, keepdim=True) - objects).clamp(0, 1)
     return torch.cat([image, objects[:, :, None], others[:, :, None]], 2)
+
+
+def read_elements(head: nn.Module, key: Tensor, frame: Frame, bank: MemoryManager) -> Tensor:
+    """(B,K,Cv,h,w) of a bank for (B,Ck,h,w); what is older than an object is not there for it.
+
+    How much of each element was read is kept on the frame as 'mass'.
+    """
+    readout, mass = head(key.flatten(2), *bank.elements(frame.index))
+    frame.keep('mass', mass.detach())
+    return readout.unflatten(-1, key.shape[-2:])
 
 
 def aggregate_decoded(logits: Tensor, frame: Frame, state: VideoState) -> Tensor:
@@ -136,4 +140,4 @@ def aggregate_decoded(logits: Tensor, frame: Frame, state: VideoState) -> Tensor
     # in bfloat16 a probability near 1 would be 1, without gradient
     logits = F.interpolate(widened(logits.flatten(0, 1)), frame.image.shape[-2:],
                            mode='bilinear', align_corners=False).unflatten(0, shape)
-    return aggregate_logits(logits.softmax(2)[:, :, 1], valid=state.objects['valid'])
+    return aggregate_logits(logits.softmax(2)[:, :, 1], valid=state.valid)

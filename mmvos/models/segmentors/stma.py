@@ -15,12 +15,12 @@ from abc import ABC
 import torch
 from torch import Tensor, nn
 
-from ...ops import normalize_imagenet
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, place_objects
 from ..backbones.stml import JointAttention
 from ..memory_managers import FrameMemory, MemoryManager
-from .stm import aggregate_decoded, with_masks
+from .base import normalized
+from .stm import aggregate_decoded, read_elements, with_masks
 from .supervised import SupervisedSegmentor
 
 REFERENCES = 2  # while training, drawn from the past frames of the clip (section 4)
@@ -36,7 +36,7 @@ class SpatialMemorySegmentor(SupervisedSegmentor, ABC):
         decoder: Config or module of a decode head, see `RefineDecoder`.
         frames: Config of the spatial memory, a `FrameMemory`;
             FrameBank(every=3, newest=1, recent=0) is the paper's on DAVIS, every=5 on YouTube-VOS.
-        **kwargs: `loss`, `detach`, `geometry`, `data_preprocessor`, `init_cfg`.
+        **kwargs: See `SupervisedSegmentor`.
     """
 
     def __init__(self, backbone: dict | nn.Module, *, decoder: dict | nn.Module, frames: dict,
@@ -55,7 +55,7 @@ class SpatialMemorySegmentor(SupervisedSegmentor, ABC):
 
     def tokens(self, frame: Frame) -> tuple[Tensor, ...]:
         """The stem's maps of the frame, the last with positions; computed once."""
-        return frame.cached('tokens', lambda: self.backbone.embed(normalize_imagenet(frame.image)))
+        return frame.cached('tokens', lambda: self.backbone.embed(normalized(frame)))
 
     def no_objects(self, test: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B,0,C) and which are valid (B,0), beside tokens (B,C,h,w)."""
@@ -134,11 +134,8 @@ class STMA(SpatialMemorySegmentor):
         """Log odds (B,K+1,H,W) of the aggregated objects."""
         x = self.associate(frame, state)
         skips = self.backbone.skips(self.tokens(frame)[:-1], x)
-        readout, mass = self.matching_head(self.key(x).flatten(2),
-                                           *state.banks['memory'].elements(frame.index))
-        frame.cached('mass', mass.detach)
-        logits = self.decoder(readout.unflatten(-1, x.shape[-2:]), self.query(x), skips[::-1])
-        return aggregate_decoded(logits, frame, state)
+        readout = read_elements(self.matching_head, self.key(x), frame, state.banks['memory'])
+        return aggregate_decoded(self.decoder(readout, self.query(x), skips[::-1]), frame, state)
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Add the frame to the temporal memory, and its tokens to the spatial one."""
@@ -152,14 +149,12 @@ class STMA(SpatialMemorySegmentor):
             bank.count(mass)
         if not bank.wants(frame.index, **kind):
             return
-        x, valid = self.associate(frame, state), state.objects['valid']
+        x, valid = self.associate(frame, state), state.valid
         found = self.value_encoder(with_masks(frame, probs[:, 1:])[valid])[-1]
-        common = x[:, None].expand(-1, valid.shape[1], -1, -1, -1)[valid]
-        value = place_objects(self.value(torch.cat([found, common], 1)), valid)
+        value = self.value(torch.cat([found, of_objects(x, valid)], 1))
         key = self.key(x)[:, None].expand(-1, valid.shape[1], -1, -1, -1)
-        bank.add(frame.index, objects=dict(key=key, value=value,
-                                           exists=valid[:, :, None, None, None].to(key.dtype)),
-                 **kind)
+        bank.add(frame.index, objects=dict(key=key, value=place_objects(value, valid),
+                                           exists=state.exists(key)), **kind)
 
     def remember(self, frame: Frame, state: VideoState) -> None:
         """Memorise the frame's tokens."""
@@ -190,9 +185,9 @@ class STMA(SpatialMemorySegmentor):
         _, values, exists = bank.elements(frame.index)
         if exists is None:
             exists = torch.ones_like(values[:, :, 0], dtype=torch.bool)
-        known = exists.any(-1)
+        there = exists.any(-1)
         largest = values.masked_fill(~exists[:, :, None], -torch.inf).amax(-1)
-        return self.objects(largest.where(known[..., None], 0)), known
+        return self.objects(largest.where(there[..., None], 0)), there
 
 
 @MODELS.register_module()
@@ -265,8 +260,8 @@ class STMAWithoutIdentities(SpatialMemorySegmentor):
 
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Log odds (B,K+1,H,W) of the aggregated objects."""
-        valid, bank = state.objects['valid'], state.banks['frames']
-        *maps, test = (self.alone(x, valid) for x in self.tokens(frame))
+        valid, bank = state.valid, state.banks['frames']
+        *maps, test = (of_objects(x, valid) for x in self.tokens(frame))
         references = (bank.read('token', frame.index)[:, None]
                       + bank.read('mask', frame.index))[valid]
         x, _ = self.backbone(test, self.drawn(references), *self.no_objects(test))
@@ -276,13 +271,13 @@ class STMAWithoutIdentities(SpatialMemorySegmentor):
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Add the frame's tokens and, of each object, its embedded mask."""
-        valid, masks = state.objects['valid'], with_masks(frame, probs[:, 1:])[:, :, 3:]
+        valid, masks = state.valid, with_masks(frame, probs[:, 1:])[:, :, 3:]
         state.banks['frames'].add(
             frame.index, shared=dict(token=self.tokens(frame)[-1]),
             objects=dict(mask=place_objects(self.mask(masks[valid]), valid)),
             permanent=frame.introduced)
 
-    @staticmethod
-    def alone(x: Tensor, valid: Tensor) -> Tensor:
-        """(B,C,h,w) -> (N,C,h,w): of the frame of each of the N valid objects."""
-        return x[:, None].expand(-1, valid.shape[1], -1, -1, -1)[valid]
+
+def of_objects(x: Tensor, valid: Tensor) -> Tensor:
+    """(B,C,h,w) -> (N,C,h,w): the frame's map for each of the N valid objects."""
+    return x[:, None].expand(-1, valid.shape[1], -1, -1, -1)[valid]

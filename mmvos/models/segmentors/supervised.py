@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...registry import MODELS
-from ...structures import Frame, VOSDataSample
+from ...structures import Frame, VOSDataSample, true_masks
 from .base import VideoSegmentor
 
 
@@ -47,7 +47,7 @@ class SupervisedSegmentor(VideoSegmentor, ABC):
         """
         if self.loss_module is None:
             raise ValueError(f'{type(self).__name__} has no loss to train with; give it loss=...')
-        labels = torch.stack([sample.gt_masks for sample in data_samples]).to(inputs.device)
+        labels = true_masks(data_samples, inputs.device)
         counts = labels[:, 0].flatten(1).amax(1).tolist()
         if inputs.shape[1] < 2 or not min(counts):
             raise ValueError('expected clips of 2 frames or more with an object on the first, got '

@@ -28,7 +28,7 @@ from ...registry import MODELS
 from ...structures import Frame, VOSDataSample
 from ..losses.color_classes import color_masks
 from ..matching_heads import GlobalMatching
-from ..memory_managers import MemoryManager
+from ..memory_managers import FrameMemory
 from .label_propagation import LabelPropagation
 
 DILATIONS = (1, 2, 4, 8, 16)
@@ -111,7 +111,7 @@ class VideoColorization(LabelPropagation):
         values = cells.transpose(1, 2)[:, None]
         return point(self.reconstruction_head, query, torch.stack([*keys], 2), values)[:, 0]
 
-    def match(self, frame: Frame, bank: MemoryManager, values: Tensor) -> Tensor:
+    def match(self, frame: Frame, bank: FrameMemory, values: Tensor) -> Tensor:
         """Read values (B,K,Cv,T,h,w) of the references where they match: (B,K,Cv,h,w)."""
         query = self.features(frame)
         keys = self.completed(bank.read('key', frame.index), self.references, 2)

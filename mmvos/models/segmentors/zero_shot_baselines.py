@@ -7,8 +7,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from ...structures import Frame, VideoSource, VideoState
-from .base import VideoSegmentor
+from ...structures import Frame, VideoState
+from .base import VideoSegmentor, against_background
 
 SURE = 10.  # log odds of what a baseline says
 
@@ -18,15 +18,10 @@ class ZeroShotBaseline(VideoSegmentor):
 
     needs_mask = False
 
-    def init_state(self, video: VideoSource | None) -> VideoState:
-        """Nothing yet."""
-        return VideoState()
-
     @staticmethod
     def logits(inside: Tensor) -> Tensor:
         """(B,2,H,W) of (B,H,W) bool."""
-        odds = torch.where(inside, SURE, -SURE).to(torch.float32)
-        return torch.stack([torch.zeros_like(odds), odds], 1)
+        return against_background(torch.where(inside, SURE, -SURE).to(torch.float32)[:, None])
 
 
 @MODELS.register_module()
@@ -80,6 +75,7 @@ class LargestMovingRegion(ZeroShotBaseline):
                  **kwargs) -> None:
         super().__init__(**kwargs)
         self.motion_estimator = MODELS.build(motion_estimator)
+        self.motion_estimator.require_stride(1)
         self.threshold = threshold
 
     def segment(self, frame: Frame, state: VideoState) -> Tensor:

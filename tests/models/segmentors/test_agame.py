@@ -292,7 +292,7 @@ def test_works_without_one_of_both(part):
     assert [probs.shape[1] for probs in outputs] == [2, 3, 3]
     assert outputs[-1].isfinite().all()
     names = {'appearance': {'previous', 'first'}, 'propagation_channels': {'mean', 'var'}}
-    assert state.objects.keys() - {'valid', 'known'} == names[next(iter(part))]
+    assert state.objects.keys() - {'valid'} == names[next(iter(part))]
 
 
 @pytest.mark.slow
