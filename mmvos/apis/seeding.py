@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from ..io import InputError, encode_mask
-from ..models.refiners.base import Report, no_report
+from ..models.refiners.base import OnProgress, no_progress
 from ..models.segmentors import VideoSegmentor, VOSSession
 from ..structures import VideoSource
 
@@ -15,7 +15,7 @@ LEAST, MOST = 0.01, 0.6  # of a frame that an object may cover
 
 
 def surest_mask(model: VideoSegmentor, video: VideoSource, *, size: int | None = None,
-                report: Report = no_report) -> tuple[int, bytes]:
+                report: OnProgress = no_progress) -> tuple[int, bytes]:
     """Frame and mask of which a zero-shot model is surest, among those of a sensible area.
 
     Args:

@@ -39,7 +39,11 @@ class VideoDataset(BaseDataset):
             video_name=video.name, frame_names=video.frame_names, given=given, truth=truth))
         return dict(inputs=video, data_samples=sample)
 
+    def all_sources(self) -> list[tuple[VideoSource, MaskSource, MaskSource | None]]:
+        """`sources` of every video, in order."""
+        return [self.sources(self.get_data_info(index)) for index in range(len(self))]
+
     @property
     def videos(self) -> list[VideoSource]:
         """Frames of every video, in order."""
-        return [self.sources(self.get_data_info(index))[0] for index in range(len(self))]
+        return [video for video, _, _ in self.all_sources()]

@@ -35,7 +35,7 @@ class Clips(Dataset):
 
     def __init__(self, source: dict | VideoDataset, pipeline: Sequence[dict], length: int) -> None:
         source = DATASETS.build(source) if isinstance(source, dict) else source
-        sources = [source.sources(source.get_data_info(index)) for index in range(len(source))]
+        sources = source.all_sources()
         self.videos = [video for video, _, _ in sources]
         self.truths = [truth for _, _, truth in sources]
         # MMEngine would look the types up in its own scope

@@ -36,7 +36,6 @@ class SyntheticVideo(VideoSource):
                  num_objects: int, late: bool = False) -> None:
         self.name = f'synthetic_{index:03d}'
         self.frame_names = [f'{i:05d}' for i in range(length)]
-        self.fps = 24.
         self._size = size
         starts = [0] * num_objects
         if late and num_objects > 1:
@@ -159,7 +158,6 @@ class SyntheticVOS(VideoDataset):
         indices: See `VideoDataset`.
     """
 
-    METAINFO = dict(dataset_type='SyntheticVOS')
     example = dict(num_videos=2, length=6, size=(32, 48), num_objects=(1, 2))
 
     def __init__(self, num_videos: int = 10, length: int = 24, *,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from ..io import VIDEO_SUFFIXES, InputError, atomic_path
+from ..io import VIDEO_SUFFIXES, InputError, atomic_path, shrunk_size
 from ..registry import DATASETS
 from ..structures import MaskArrays, MaskSource, VideoSource, open_video
 from .base import VideoDataset
@@ -31,7 +31,6 @@ class CachedVideo(VideoSource):
         self.name = name
         self.shape = tuple(json.loads(self.path.with_suffix('.json').read_text())['shape'])
         self.frame_names = [f'{index:05d}' for index in range(self.shape[0])]
-        self.fps = 24.
         self._map: np.memmap | None = None
 
     def __getstate__(self) -> dict:
@@ -116,17 +115,14 @@ class VideoFolder(VideoDataset):
             self._decode(info, cached)
         return CachedVideo(cached, info['video_name']), MaskArrays({}), None
 
-    @property
-    def videos(self) -> list[VideoSource]:
-        """Frames of every video, in order; a bar counts those that are decoded now."""
+    def all_sources(self) -> list[tuple[VideoSource, MaskSource, MaskSource | None]]:
+        """`sources` of every video, in order; a bar counts those that are decoded now."""
         infos = [self.get_data_info(index) for index in range(len(self))]
-        paths = [self._cache_path(info) for info in infos]
-        pairs = list(zip(infos, paths, strict=True))
-        absent = [pair for pair in pairs if not _is_complete(pair[1])]
+        absent = [info for info in infos if not _is_complete(self._cache_path(info))]
         if absent:
-            for info, path in track(absent, 'decoding videos'):
-                self._decode(info, path)
-        return [CachedVideo(path, info['video_name']) for info, path in pairs]
+            for info in track(absent, 'decoding videos'):
+                self._decode(info, self._cache_path(info))
+        return super().all_sources()
 
     def _cache_path(self, info: dict) -> Path:
         """Where a video is kept: another place when it or the size asked for changes."""
@@ -141,9 +137,7 @@ class VideoFolder(VideoDataset):
         if self.size is not None:
             cache_video(video, cached, self.size, cv2.INTER_LINEAR)
             return
-        scale = min(1., self.short_side / min(video.size))
-        size = (round(video.size[0] * scale), round(video.size[1] * scale))
-        cache_video(video, cached, size, cv2.INTER_AREA)
+        cache_video(video, cached, shrunk_size(video.size, self.short_side), cv2.INTER_AREA)
 
 
 def video_name(path: Path) -> str:

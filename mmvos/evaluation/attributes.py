@@ -20,7 +20,7 @@ JF = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Row:
+class Part:
     """Means over a part of the data.
 
     Attributes:
@@ -38,7 +38,7 @@ class Row:
     unit: str
 
 
-def by_time(videos: Iterable[VideoScores]) -> list[Row]:
+def by_time(videos: Iterable[VideoScores]) -> list[Part]:
     """Return the means over objects in each tenth of an object's counted frames.
 
     An object of fewer than 10 frames is not in all of them. Values that fall are errors that
@@ -65,7 +65,7 @@ def over_time(videos: Iterable[VideoScores]) -> tuple[np.ndarray, np.ndarray]:
     return found[0], found[1]
 
 
-def by_size(videos: Iterable[VideoScores]) -> list[Row]:
+def by_size(videos: Iterable[VideoScores]) -> list[Part]:
     """Return the means over masks, by the annotated object's share of the frame.
 
     Frames on which the annotation does not show the object are left out.
@@ -78,7 +78,7 @@ def by_size(videos: Iterable[VideoScores]) -> list[Row]:
     return _rows(found, SIZES, 'masks')
 
 
-def by_number(videos: Iterable[VideoScores]) -> list[Row]:
+def by_number(videos: Iterable[VideoScores]) -> list[Part]:
     """Return the means over objects, by how many objects their video has."""
     found = []
     for video, item in _objects(videos):
@@ -95,7 +95,7 @@ ATTRIBUTES = {
 }
 
 
-def attributes(videos: Sequence[VideoScores]) -> dict[str, list[Row]]:
+def attributes(videos: Sequence[VideoScores]) -> dict[str, list[Part]]:
     """Return the rows of every attribute: 'time', 'size' and 'number'.
 
     Parts without data have no row. The order of the videos does not matter, to the last bit, and
@@ -104,7 +104,7 @@ def attributes(videos: Sequence[VideoScores]) -> dict[str, list[Row]]:
     return {name: rows(videos) for name, (_, rows) in ATTRIBUTES.items()}
 
 
-def attributes_table(found: dict[str, list[Row]]) -> str:
+def attributes_table(found: dict[str, list[Part]]) -> str:
     """Return what `attributes` found as text."""
     table = PrettyTable(['', 'part', 'J', 'F', 'mean over'], align='r')
     table.align[''] = table.align['part'] = 'l'
@@ -127,10 +127,10 @@ def _means(j: Iterable[float], f: Iterable[float]) -> JF:
 
 
 def _rows(found: Iterable[tuple[str, Sequence[float]]], labels: Iterable[str],
-          unit: str) -> list[Row]:
+          unit: str) -> list[Part]:
     """Return the means of (label, (J, F)) by label, in the order of `labels`."""
     parts: dict[str, list[Sequence[float]]] = defaultdict(list)
     for label, values in found:
         parts[label].append(values)
-    return [Row(label, *_means(*zip(*parts[label], strict=True)), len(parts[label]), unit)
+    return [Part(label, *_means(*zip(*parts[label], strict=True)), len(parts[label]), unit)
             for label in labels if label in parts]

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mmvos.io import read_ids
+
+from .functional.frame import LabelMap
 
 if TYPE_CHECKING:
     from mmvos.structures import MaskSource
-
-LabelMap = NDArray[np.uint8]
-
 
 class Labels(ABC):
     """Label maps by position: 0 is the first annotated frame."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmvos.io import atomic_path
 
-from .attributes import ATTRIBUTES, Row, attributes
+from .attributes import ATTRIBUTES, Part, attributes
 from .labels import VideoPair
 from .plots import bars_per_sequence, plain, scores_over_time, worst_sequences
 from .report import Report
@@ -134,7 +134,7 @@ def _plots(report: Report) -> str:
         '</div>', '</div>', '</section>'])
 
 
-def _attribute(title: str, rows: Iterable[Row]) -> str:
+def _attribute(title: str, rows: Iterable[Part]) -> str:
     """Return J and F by an attribute."""
     body = ''.join(f'<tr><th scope="row">{_text(row.label)}</th><td>{_value(row.j)}</td>'
                    f'<td>{_value(row.f)}</td><td>{row.count} {row.unit}</td></tr>\n'

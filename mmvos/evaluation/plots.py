@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_BARS = 40
+MAX_NAME = 24  # characters
 J_COLOUR, F_COLOUR, LINE_COLOUR = '#4a7fc1', '#d0812b', '#8a8a8a'
 # Inches. Narrow, so that the text can still be read on a phone.
 FIGURE_WIDTH = 4.6
@@ -33,11 +34,11 @@ STYLE = {
 }
 
 
-def worst_sequences(report: Report, limit: int = MAX_BARS) -> list[tuple[str, float, float]]:
+def worst_sequences(report: Report) -> list[tuple[str, float, float]]:
     """Return (video, J, F) of the videos that have a J, by J, the worst first."""
     found = [(name, row['J'], row['F']) for name, row in report.rows.items()
              if not math.isnan(row['J'])]
-    return sorted(found, key=lambda row: row[1])[:limit]
+    return sorted(found, key=lambda row: row[1])[:MAX_BARS]
 
 
 def bars_per_sequence(report: Report) -> str:
@@ -89,11 +90,11 @@ def plain(name: str) -> str:
     return name.encode('utf-8', 'backslashreplace').decode()
 
 
-def _short(name: str, length: int = 24) -> str:
+def _short(name: str) -> str:
     """Return a name that leaves room for its bar: both ends, as either may tell videos apart."""
     name = plain(name)
-    half = length // 2
-    return name if len(name) <= length else f'{name[:half]}\u2026{name[1 - half:]}'
+    half = MAX_NAME // 2
+    return name if len(name) <= MAX_NAME else f'{name[:half]}\u2026{name[1 - half:]}'
 
 
 def _svg(draw: Callable[[Figure], None], height: float, title: str) -> str:

@@ -12,7 +12,7 @@ from .files import (
     read_names,
     write_error,
 )
-from .images import IMAGE_SUFFIXES, image_size, read_image
+from .images import IMAGE_SUFFIXES, image_size, read_image, shrunk_size
 from .masks import as_labels, decode_mask, encode_mask, fit_mask, read_ids, read_mask
 from .video import VIDEO_SUFFIXES, VideoReader, VideoWriter
 
@@ -40,6 +40,7 @@ __all__ = [
     'read_image',
     'read_mask',
     'read_names',
+    'shrunk_size',
     'voc_colour',
     'write_error',
 ]

@@ -87,3 +87,9 @@ def image_size(path: str | Path) -> tuple[int, int]:
         width, height = image.size
         sideways = image.getexif().get(0x0112, 1) >= 5
         return (width, height) if sideways else (height, width)
+
+
+def shrunk_size(size: tuple[int, int], short: int | None) -> tuple[int, int]:
+    """(H, W) brought to a shorter side of so many pixels, never enlarged; as it is for None."""
+    scale = 1. if short is None else min(1., short / min(size))
+    return round(size[0] * scale), round(size[1] * scale)

@@ -41,7 +41,7 @@ class VideoSource(ABC):
 
     name: str
     frame_names: list[str]
-    fps: float
+    fps: float = 24.
 
     @property
     @abstractmethod
@@ -74,21 +74,17 @@ class FrameFolder(VideoSource):
         paths: The images, in order. They all have the first one's size: `read` raises an
             `InputError` that names the one that does not.
         name: Defaults to the name of the first image's folder.
-        fps: Frames per second.
 
     Raises:
         InputError: There are no paths, or two frames have the same name.
     """
 
-    def __init__(
-        self, paths: Iterable[str | Path], name: str | None = None, *, fps: float = 24
-    ) -> None:
+    def __init__(self, paths: Iterable[str | Path], name: str | None = None) -> None:
         self.paths = [str(path) for path in paths]
         if not self.paths:
             raise InputError(f'video {name or ""} has zero frames; give at least one image')
         self.name = Path(self.paths[0]).absolute().parent.name if name is None else name
         self.frame_names = [Path(path).stem for path in self.paths]
-        self.fps = float(fps)
         self._size: tuple[int, int] | None = None
         seen: dict[str, str] = {}
         for stem, path in zip(self.frame_names, self.paths, strict=True):
@@ -99,7 +95,7 @@ class FrameFolder(VideoSource):
             seen[stem] = path
 
     @classmethod
-    def from_dir(cls, folder: str | Path, *, fps: float = 24) -> FrameFolder:
+    def from_dir(cls, folder: str | Path) -> FrameFolder:
         """Return the video of a folder's images, 'frame2' before 'frame10'.
 
         Raises:
@@ -120,7 +116,7 @@ class FrameFolder(VideoSource):
                 f'folder {folder} has zero frames; expected images ({kinds}) directly in it'
             )
         paths.sort(key=natural_order)
-        return cls(paths, folder.absolute().name, fps=fps)
+        return cls(paths, folder.absolute().name)
 
     @property
     def size(self) -> tuple[int, int]:

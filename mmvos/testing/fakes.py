@@ -52,7 +52,6 @@ class FakeVideo(VideoSource):
         rng = np.random.default_rng(seed)
         self.name = f'fake_{seed}'
         self.frame_names = [f'{index:05d}' for index in range(length)]
-        self.fps = 24.
         self.starts = tuple(starts)
         self._size = size
         self.background = rng.integers(0, 128, (*size, 3), dtype=np.uint8)

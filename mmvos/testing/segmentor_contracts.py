@@ -225,8 +225,7 @@ def _object_tensors(state: VideoState) -> dict[str, Tensor]:
 
 
 def _item(video: FakeVideo, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-    given = video.given
-    return video.read(index), given.read(index) if index in given.indices else None
+    return video.read(index), video.given.get(index)
 
 
 SEGMENTOR = (check_loss, check_step, check_segment_reads_only, check_state_is_whole,

@@ -19,13 +19,12 @@ def label_colours() -> np.ndarray:
     return colours
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, *, alpha: float = 0.5) -> np.ndarray:
+def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return a frame with its objects tinted and outlined, (H, W, 3) uint8.
 
     Args:
         image: (H, W, 3) RGB uint8.
         labels: (H, W) object ids, 0 background (left as it is).
-        alpha: Share of the object's colour inside it.
 
     Raises:
         ValueError: The two have different sizes.
@@ -38,7 +37,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, *, alpha: float = 0.5) -> np.
     drawn = image.copy()
     inside, edge = labels > 0, outline(labels)
     tint = label_colours()[labels[inside]].astype(np.float32)
-    drawn[inside] = np.rint((1 - alpha) * image[inside] + alpha * tint)
+    drawn[inside] = np.rint((image[inside] + tint) / 2)
     # Half way to white: the darkest colours keep a visible line.
     drawn[edge] = 128 + label_colours()[labels[edge]] // 2
     return drawn

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmvos.datasets import VideoFolder
+from mmvos.datasets import ClipDataset, VideoFolder
 from mmvos.io import InputError, VideoWriter
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs/mamp/mamp_r18_ytvos.py'
@@ -140,11 +140,10 @@ def test_dots_belong_to_names_of_folders(root, tmp_path):
 
 
 def test_a_bar_while_decoding_only(root, tmp_path, capsys):
-    data = VideoFolder([str(root[0])], str(tmp_path / 'cache'))
-    _ = data.videos
-    assert 'decoding videos' in capsys.readouterr().out
-    _ = data.videos
-    assert capsys.readouterr().out == ''
+    source = dict(type='VideoFolder', roots=[str(root[0])], cache_dir=str(tmp_path / 'cache'))
+    for expected in (True, False):
+        ClipDataset(source, [], gaps=(1,), gap_probs=(1.,))
+        assert ('decoding videos' in capsys.readouterr().out) == expected
 
 
 def test_only_some_videos(root, tmp_path):

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from mmvos.datasets.synthetic import SyntheticVideo
-from mmvos.models import DISFlow, ZeroFlow
+from mmvos.models import MAMP, DISFlow, FlowPropagation, ZeroFlow
+from mmvos.models.segmentors import LargestMovingRegion
 from mmvos.structures import Frame
+from mmvos.testing.construction_contracts import build
 
 
 def frame(image, index=0):
@@ -47,6 +49,8 @@ def test_zero_flow():
     assert (out == 0).all()
 
 
-def test_unknown_preset():
-    with pytest.raises(ValueError, match='preset'):
-        DISFlow(preset='best')
+@pytest.mark.parametrize(('cls', 'stride'), [
+    (LargestMovingRegion, 4), (FlowPropagation, 4), (MAMP, 8)])
+def test_offsets_of_another_grid_are_refused(cls, stride):
+    with pytest.raises(ValueError, match=rf'expected motion_estimator=.* got stride={stride}$'):
+        build(cls, motion_estimator=dict(type='ZeroFlow', stride=stride))

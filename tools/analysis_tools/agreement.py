@@ -76,7 +76,7 @@ def compare(leader: VideoSegmentor, follower: Follower, item: dict,
         for index, image in enumerate(images):
             if index == frames:
                 break
-            given = given_masks.read(index) if index in given_masks.indices else None
+            given = given_masks.get(index)
             with IN_TORCH:
                 sessions[0].step(image, given)
             follower.logits = logits[-1] if logits else None

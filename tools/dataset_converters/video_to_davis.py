@@ -21,7 +21,15 @@ import cv2
 import numpy as np
 
 from mmvos.apis import exit_with_message
-from mmvos.io import InputError, atomic_write, encode_mask, make_dir, read_mask, write_error
+from mmvos.io import (
+    InputError,
+    atomic_write,
+    encode_mask,
+    make_dir,
+    read_mask,
+    shrunk_size,
+    write_error,
+)
 from mmvos.structures import VideoSource, open_video
 
 
@@ -82,9 +90,9 @@ def find_masks(folder: Path | None, video: VideoSource) -> dict[int, Path]:
 
 
 def shrink(image: np.ndarray, short: int | None, interpolation: int) -> np.ndarray:
-    scale = min(1., (short or np.inf) / min(image.shape[:2]))
-    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
-    return image if scale == 1 else cv2.resize(image, size, interpolation=interpolation)
+    size = shrunk_size(image.shape[:2], short)
+    return image if size == image.shape[:2] else cv2.resize(image, size[::-1],
+                                                            interpolation=interpolation)
 
 
 def encode_jpeg(image: np.ndarray, quality: int) -> bytes:

@@ -12,7 +12,7 @@ from .boundary import accuracy, tolerance
 from .masks import Region, surroundings
 from .region import similarity
 
-Labels = NDArray[np.uint8]
+LabelMap = NDArray[np.uint8]
 VOID = 255
 EMPTY = 0  # in the place of an id: the mask without pixels
 
@@ -41,7 +41,7 @@ class FrameScore:
         return (1., 1.) if pair == (EMPTY, EMPTY) else self.pairs[pair]
 
 
-def score_frame(gt: Labels, pred: Labels, *, void: bool = True,
+def score_frame(gt: LabelMap, pred: LabelMap, *, void: bool = True,
                 all_pairs: bool = False) -> FrameScore:
     """Compare two label maps of one frame.
 
@@ -72,7 +72,7 @@ def score_frame(gt: Labels, pred: Labels, *, void: bool = True,
     return FrameScore(shares, tuple(guess), pairs)
 
 
-def regions(labels: Labels, radius: int) -> dict[int, Region]:
+def regions(labels: LabelMap, radius: int) -> dict[int, Region]:
     """Return the region of every id of a label map, in order of ids."""
     rows, columns = surroundings(labels)
     part, corner = np.ascontiguousarray(labels[rows, columns]), (rows.start, columns.start)

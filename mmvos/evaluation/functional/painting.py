@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-Labels = NDArray[np.uint8]
+from .frame import LabelMap
 
 
-def paint_slots(probs: NDArray, first: Mapping[int, Labels], threshold: float = 0.5) -> Labels:
+def paint_slots(probs: NDArray, first: Mapping[int, LabelMap], threshold: float = 0.5) -> LabelMap:
     """Return maps of ids, where objects that their slots fit best lie over the others.
 
     The objects of each given frame are assigned to slots that are free yet, with the largest sum
@@ -51,7 +51,7 @@ def paint_slots(probs: NDArray, first: Mapping[int, Labels], threshold: float = 
     return painted
 
 
-def _assign(slots: NDArray[np.bool_], first: Mapping[int, Labels]
+def _assign(slots: NDArray[np.bool_], first: Mapping[int, LabelMap]
             ) -> list[tuple[float, int, int, int]]:
     """(IoU, slot, id, frame) of every object that gets a slot."""
     from scipy.optimize import linear_sum_assignment  # takes longer to import than the rest

@@ -1,8 +1,6 @@
 """DeepLabv3's features: a residual network with output stride 8 and spatial pyramid pooling."""
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 from ...registry import MODELS
 
 BN = dict(type='BN')
+DILATIONS = (1, 6, 12, 18)  # of the branches; 1 is a 1x1 convolution
 
 
 @MODELS.register_module()
@@ -26,7 +25,6 @@ class DeepLabFeatures(BaseModule):
         in_channels: Cin.
         channels: Of each branch.
         out_channels: Of the result.
-        dilations: Of the branches; 1 is a 1x1 convolution.
         init_cfg: See mmengine's BaseModule.
     """
 
@@ -36,16 +34,15 @@ class DeepLabFeatures(BaseModule):
     stride = 8
 
     def __init__(self, backbone: dict | nn.Module, in_channels: int = 2048, *, channels: int = 512,
-                 out_channels: int = 256, dilations: Sequence[int] = (1, 6, 12, 18),
-                 init_cfg: dict | None = None) -> None:
+                 out_channels: int = 256, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         from mmseg.models.decode_heads.aspp_head import ASPPModule  # a second, and warnings
 
         self.backbone = MODELS.build(backbone)
         self.pooled = ConvModule(in_channels, channels, 1, norm_cfg=BN)
-        self.branches = ASPPModule(tuple(dilations), in_channels, channels, None, BN,
+        self.branches = ASPPModule(DILATIONS, in_channels, channels, None, BN,
                                    dict(type='ReLU'))
-        self.merge = ConvModule(channels * (len(dilations) + 1), out_channels, 3, padding=1,
+        self.merge = ConvModule(channels * (len(DILATIONS) + 1), out_channels, 3, padding=1,
                                 norm_cfg=BN, act_cfg=dict(type='PReLU'))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

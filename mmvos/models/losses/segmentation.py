@@ -5,7 +5,7 @@ the same shape, one-hot.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mmengine.logging import MessageHub
@@ -139,48 +139,41 @@ class CrossEntropy(nn.Module):
         return cross_entropy(pred, target, self.share(iteration))
 
 
+class _LossOfFunction(nn.Module):
+    example: dict = {}
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss."""
+        return self.function(pred, target)
+
+
 @MODELS.register_module()
-class MaskIoULoss(nn.Module):
+class MaskIoULoss(_LossOfFunction):
     """Module of `mask_iou_loss`."""
 
-    example: dict = {}
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss."""
-        return mask_iou_loss(pred, target)
+    function = staticmethod(mask_iou_loss)
 
 
 @MODELS.register_module()
-class SoftIoULoss(nn.Module):
+class SoftIoULoss(_LossOfFunction):
     """Module of `soft_iou_loss`."""
 
-    example: dict = {}
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss."""
-        return soft_iou_loss(pred, target)
+    function = staticmethod(soft_iou_loss)
 
 
 @MODELS.register_module()
-class DiceLoss(nn.Module):
+class DiceLoss(_LossOfFunction):
     """Module of `dice_loss`."""
 
-    example: dict = {}
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss."""
-        return dice_loss(pred, target)
+    function = staticmethod(dice_loss)
 
 
 @MODELS.register_module()
-class L1Loss(nn.Module):
+class L1Loss(_LossOfFunction):
     """Module of `l1_loss`."""
 
-    example: dict = {}
-
-    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss."""
-        return l1_loss(pred, target)
+    function = staticmethod(l1_loss)
 
 
 @MODELS.register_module()

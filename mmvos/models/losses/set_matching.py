@@ -59,15 +59,16 @@ class SetMatcher:
     """The assignment of objects to slots with the least sum of 1 - soft IoU.
 
     Args:
-        candidates: 'first_n' allows only the first n slots for n objects (RIS, and RVOS as
+        match_candidates: 'first_n' allows only the first n slots for n objects (RIS, and RVOS as
             released): the network has to find objects first. 'all' allows every slot (as the
             text of RVOS may be read).
     """
 
-    def __init__(self, candidates: str = 'first_n') -> None:
-        if candidates not in CANDIDATES:
-            raise ValueError(f'match_candidates should be one of {CANDIDATES}, got {candidates!r}')
-        self.candidates = candidates
+    def __init__(self, match_candidates: str = 'first_n') -> None:
+        if match_candidates not in CANDIDATES:
+            raise ValueError(f'match_candidates should be one of {CANDIDATES}, got '
+                             f'{match_candidates!r}')
+        self.candidates = match_candidates
 
     def cost(self, pred: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         """(B,P,G) of each pair, `INVALID` where it must not be; see `__call__`."""

@@ -108,9 +108,8 @@ def _products(left: Tensor, right: Tensor) -> Tensor:
 class VanillaCoAttention(CoAttention):
     """W is any matrix (the released code)."""
 
-    def __init__(self, channels: int = 256, *, gate_bias: bool = True,
-                 init_cfg: dict | None = None) -> None:
-        super().__init__(channels, gate_bias=gate_bias, init_cfg=init_cfg)
+    def __init__(self, channels: int = 256, **kwargs) -> None:
+        super().__init__(channels, **kwargs)
         self.weight = nn.Linear(channels, channels, bias=False)
 
     def sides(self, target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,9 +124,8 @@ class SymmetricCoAttention(CoAttention):
     `penalty` holds P near an orthogonal matrix: |P P^T - I| (Frobenius).
     """
 
-    def __init__(self, channels: int = 256, *, gate_bias: bool = True,
-                 init_cfg: dict | None = None) -> None:
-        super().__init__(channels, gate_bias=gate_bias, init_cfg=init_cfg)
+    def __init__(self, channels: int = 256, **kwargs) -> None:
+        super().__init__(channels, **kwargs)
         self.projection = nn.Linear(channels, channels, bias=False)
         nn.init.orthogonal_(self.projection.weight)
         self.diagonal = nn.Parameter(torch.ones(channels))
@@ -147,9 +145,8 @@ class SymmetricCoAttention(CoAttention):
 class ChannelCoAttention(CoAttention):
     """W is diagonal: channels are weighted, not mixed."""
 
-    def __init__(self, channels: int = 256, *, gate_bias: bool = True,
-                 init_cfg: dict | None = None) -> None:
-        super().__init__(channels, gate_bias=gate_bias, init_cfg=init_cfg)
+    def __init__(self, channels: int = 256, **kwargs) -> None:
+        super().__init__(channels, **kwargs)
         self.diagonal = nn.Parameter(torch.ones(channels))
 
     def sides(self, target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,33 +11,22 @@ from ...registry import MODELS
 from ...structures import Frame
 from .base import MotionEstimator
 
-PRESETS = {
-    'ultrafast': cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-    'fast': cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    'medium': cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-}
-
 
 @MODELS.register_module()
 class DISFlow(MotionEstimator):
-    """DIS flow (Kroeger et al., ECCV 2016) on reduced grey images.
+    """DIS flow (Kroeger et al., ECCV 2016) on reduced grey images, OpenCV's medium preset.
 
     Args:
         stride: Pixels per feature cell.
         scale: Pixels per pixel of the grey image that flow is computed on.
-        preset: 'ultrafast', 'fast' or 'medium' of OpenCV.
         init_cfg: See mmengine's BaseModule.
     """
 
     example = dict(stride=4, scale=2)
 
-    def __init__(self, stride: int = 4, *, scale: int = 2, preset: str = 'medium',
-                 init_cfg: dict | None = None) -> None:
+    def __init__(self, stride: int = 4, *, scale: int = 2, init_cfg: dict | None = None) -> None:
         super().__init__(stride, init_cfg=init_cfg)
-        if preset not in PRESETS:
-            raise ValueError(f'preset should be one of {sorted(PRESETS)}, got {preset!r}')
         self.scale = scale
-        self.preset = preset
 
     def encode(self, frame: Frame) -> Tensor:
         """Grey image (B,1,H/scale,W/scale) uint8 on the CPU."""
@@ -56,7 +45,7 @@ class DISFlow(MotionEstimator):
         query = self.code(frame)[:, 0].numpy()
         refs = ref_codes[:, 0].cpu().numpy()
         # one DIS object per call: it keeps buffers and is not safe to share
-        dis = cv2.DISOpticalFlow_create(PRESETS[self.preset])
+        dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         flows = np.stack([
             np.stack([dis.calc(query[b], np.ascontiguousarray(ref), None) for ref in refs[b]])
             for b in range(len(query))

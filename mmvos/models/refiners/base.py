@@ -10,10 +10,10 @@ from mmengine.model import BaseModule
 
 from ...structures import LabelMaps, VideoSource
 
-Report = Callable[[str, int, int], None]  # (what is done, steps done, steps in all)
+OnProgress = Callable[[str, int, int], None]  # (what is done, steps done, steps in all)
 
 
-def no_report(what: str, done: int, total: int) -> None:
+def no_progress(what: str, done: int, total: int) -> None:
     """Show nothing."""
 
 
@@ -26,7 +26,7 @@ class Refiner(BaseModule):
     @abstractmethod
     def forward(self, video: VideoSource, masks: LabelMaps, given: Collection[int], *,
                 device: torch.device, autocast: torch.dtype | None = None,
-                report: Report = no_report) -> Iterator[np.ndarray]:
+                report: OnProgress = no_progress) -> Iterator[np.ndarray]:
         """Refine the masks of a video.
 
         Args:

@@ -29,7 +29,7 @@ from ...ops.backends import widened
 from ...registry import MODELS, TRANSFORMS
 from ...structures import LabelMaps, VideoSource
 from ..losses import cross_entropy, dice_loss
-from .base import Refiner, Report, no_report
+from .base import OnProgress, Refiner, no_progress
 
 MOST_FRAMES = 256  # kept in memory to train on; of a longer video as many, evenly spaced
 LEAST_ITERATIONS = 100  # below, it has hardly learned the object
@@ -101,7 +101,7 @@ class OnlineAdaptation(Refiner):
 
     def forward(self, video: VideoSource, masks: LabelMaps, given: Collection[int], *,
                 device: torch.device, autocast: torch.dtype | None = None,
-                report: Report = no_report) -> Iterator[np.ndarray]:
+                report: OnProgress = no_progress) -> Iterator[np.ndarray]:
         """See `Refiner.forward`."""
         start = first_frames(masks, given)
         ids = np.array([0, *sorted(start)])
@@ -147,7 +147,7 @@ class OnlineAdaptation(Refiner):
 
     @torch.enable_grad()
     def adapted(self, net: nn.Module, examples: Sequence[Example], device: torch.device,
-                report: Report) -> bool:
+                report: OnProgress) -> bool:
         """Train the network on these frames; whether there was time for it."""
         net.train()
         optimizer = torch.optim.Adam(net.parameters(), self.lr)

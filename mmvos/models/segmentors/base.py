@@ -16,7 +16,7 @@ from ...ops import normalize_imagenet
 from ...registry import MODELS
 from ...structures import Frame, VideoSource, VideoState, VOSDataSample, grow_objects
 from ..refiners import Refiner
-from ..refiners.base import Report, no_report
+from ..refiners.base import OnProgress, no_progress
 from .geometry import Geometry
 from .session import VOSSession
 from .whole_video import segment_video
@@ -62,7 +62,7 @@ class VideoSegmentor(BaseModel):
         self.postprocessor = postprocessor and MODELS.build(postprocessor)
         self.refiner = refiner and MODELS.build(refiner)
         self.listeners: list[Callable[[VOSDataSample, int, np.ndarray], None]] = []
-        self.report: Report = no_report
+        self.report: OnProgress = no_progress
 
     def init_state(self, video: VideoSource | None) -> VideoState:
         """A fresh state, empty unless a method has banks; `video` is None in a session."""

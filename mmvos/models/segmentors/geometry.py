@@ -17,8 +17,8 @@ class Geometry:
     Args:
         divisor: 1 pads nothing.
         value: Grey level in [0,1] of the padding of images; masks are padded with background.
-        decimate: Networks see every n-th pixel of the padded frame; 2 is MAMP's "half resolution"
-            on YouTube-VOS. Masks keep the size of the padded frame.
+        decimate: Label propagation sees every n-th pixel of the padded frame; 2 is MAMP's "half
+            resolution" on YouTube-VOS. Masks keep the size of the padded frame.
         sides: 'end' pads below and to the right; 'both' (STM) all round, an odd pixel below and to
             the right.
         mode: 'constant' pads images with `value`; 'reflect' (A-GAME) mirrors them at their rim,
@@ -38,6 +38,9 @@ class Geometry:
     size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if min(self.divisor, self.decimate) < 1:
+            raise ValueError('divisor and decimate of geometry should be 1 or more, got '
+                             f'{self.divisor} and {self.decimate}')
         if self.sides not in ('end', 'both'):
             raise ValueError(f"sides of geometry should be 'end' or 'both', got {self.sides!r}")
         if self.short_side is not None and self.short_side < 1:

@@ -23,6 +23,8 @@ from ..matching_heads import MovedWindowMatching
 from ..memory_managers import FrameMemory
 from .label_propagation import LabelPropagation
 
+MAX_DILATION = 4  # cells
+
 
 @MODELS.register_module()
 class MAST(LabelPropagation):
@@ -37,9 +39,8 @@ class MAST(LabelPropagation):
     Args:
         backbone: See `LabelPropagation`.
         matching_head: A `MovedWindowMatching`; the search has its radius and its logits.
-        far_gap: References more than so many frames back are searched.
-        max_dilation: Cells between positions of the search grow with the distance in time,
-            gap // far_gap + 1, up to this number.
+        far_gap: References more than so many frames back are searched; cells between positions of
+            the search grow with the distance in time, gap // far_gap + 1, up to `MAX_DILATION`.
         **kwargs: Of `LabelPropagation`.
     """
 
@@ -47,20 +48,18 @@ class MAST(LabelPropagation):
                'matching_head': dict(type='MovedWindowMatching', radius=3)}
 
     def __init__(self, backbone: dict | nn.Module, matching_head: dict | nn.Module, *,
-                 far_gap: int = 15, max_dilation: int = 4, **kwargs) -> None:
+                 far_gap: int = 15, **kwargs) -> None:
         super().__init__(backbone, matching_head, **kwargs)
-        if far_gap < 1 or max_dilation < 1:
-            raise ValueError('expected far_gap >= 1 frames and max_dilation >= 1 cells, got '
-                             f'{far_gap} and {max_dilation}')
+        if far_gap < 1:
+            raise ValueError(f'expected far_gap >= 1 frames, got {far_gap}')
         if not isinstance(self.matching_head, MovedWindowMatching):
             raise ValueError("MAST moves windows; expected matching_head=dict(type='MovedWindow"
                              f"Matching', ...), got {type(self.matching_head).__name__}")
         self.far_gap = far_gap
-        self.max_dilation = max_dilation
 
     def dilation(self, gap: int) -> int:
         """Cells between positions of the search `gap` frames back; 0: no search."""
-        return min(self.max_dilation, gap // self.far_gap + 1) if gap > self.far_gap else 0
+        return min(MAX_DILATION, gap // self.far_gap + 1) if gap > self.far_gap else 0
 
     def offset(self, frame: Frame, bank: FrameMemory) -> Tensor:
         """(B,T,2,h,w), 0 for near references."""

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ...io import InputError, as_labels, atomic_path
+from ...io import InputError, as_labels, atomic_path, shrunk_size
 from ...ops import hard_labels
 from ...structures import Frame, VideoSource
 
@@ -192,11 +192,7 @@ class VOSSession:
     def _working_size(self) -> tuple[int, int]:
         if self.segmentor.geometry.size is not None:
             return self.segmentor.geometry.size
-        height, width = self.native
-        if self.size is None or min(height, width) <= self.size:
-            return height, width
-        scale = self.size / min(height, width)
-        return round(height * scale), round(width * scale)
+        return shrunk_size(self.native, self.size)
 
     def _frame(self, image: np.ndarray, given: dict[int, np.ndarray]) -> Frame:
         height, width = self._working_size()

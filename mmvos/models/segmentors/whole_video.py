@@ -9,7 +9,7 @@ import numpy as np
 
 from ...io import encode_mask
 from ...structures import Backwards, LabelMaps, VideoSource
-from ..refiners.base import Report, no_report
+from ..refiners.base import OnProgress, no_progress
 from .session import VOSSession, paste_given, split_ids
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Results = Iterator[tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]]
 def segment_video(model: VideoSegmentor, video: VideoSource,
                   given: Callable[[int], np.ndarray | None], *, size: int | None = None,
                   keep_maps: bool = False, both_ways: bool = False,
-                  report: Report = no_report) -> Results:
+                  report: OnProgress = no_progress) -> Results:
     """Segment every frame, and refine all of them if the model has a refiner.
 
     Args:
@@ -60,7 +60,7 @@ def segment_video(model: VideoSegmentor, video: VideoSource,
 
 
 def _propagated(session: VOSSession, video: VideoSource, given: Callable[[int], np.ndarray | None],
-                report: Report, *, both_ways: bool) -> Results:
+                report: OnProgress, *, both_ways: bool) -> Results:
     start = 0
     if both_ways:
         start = next((t for t in range(len(video)) if given(t) is not None), 0)
@@ -74,7 +74,7 @@ def _propagated(session: VOSSession, video: VideoSource, given: Callable[[int], 
 
 
 def _backwards(session: VOSSession, video: VideoSource, given: Callable[[int], np.ndarray | None],
-               start: int, report: Report) -> LabelMaps:
+               start: int, report: OnProgress) -> LabelMaps:
     """Maps of frames start, start - 1, ..., 0; none if the video begins with its first mask."""
     pngs: list[bytes] = []
     if start:

@@ -42,7 +42,7 @@ def test_contract(cls, check):
 def play(session, video, length):
     given = video.given
     for index in range(length):
-        session.step(video.read(index), given.read(index) if index in given.indices else None)
+        session.step(video.read(index), given.get(index))
         yield session.state.banks['memory']
 
 

@@ -38,3 +38,9 @@ def test_other_modes_are_refused():
 def test_wrong_sizes_are_refused():
     with pytest.raises(ValueError, match='short_side of geometry should be 1 or more pixels'):
         Geometry(short_side=0)
+
+
+@pytest.mark.parametrize('wrong', [dict(divisor=0), dict(decimate=0)])
+def test_no_pixels_are_refused(wrong):
+    with pytest.raises(ValueError, match='divisor and decimate of geometry should be 1 or more'):
+        Geometry(**wrong)
