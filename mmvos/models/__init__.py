@@ -5,7 +5,7 @@ from .data_preprocessor import VOSDataPreprocessor
 from .decode_heads import ObjectHeads, RefineDecoder
 from .losses import ColorClassLoss, ColorReconstructionLoss, CrossEntropy
 from .matching_heads import GlobalMatching, LocalMatching, MovedWindowMatching
-from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager
+from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager, UsageBank
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
 from .postprocessors import DenseCRF
 from .refiners import OnlineAdaptation, Refiner
@@ -15,6 +15,7 @@ from .segmentors import (
     MAST,
     RVOS,
     STM,
+    STMA,
     CentrePrior,
     CorrFlow,
     COSNet,
@@ -30,11 +31,11 @@ from .segmentors import (
 )
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'AdaptiveBank', 'COSNet', 'CentrePrior',
+    'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'STMA', 'AdaptiveBank', 'COSNet', 'CentrePrior',
     'ColorClassLoss', 'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'DenseCRF',
     'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance', 'GlobalMatching',
     'LabelPropagation', 'LargestMovingRegion', 'LocalMatching', 'MUNet', 'MemoryManager',
     'MomentumPropagation', 'MotionEstimator', 'MovedWindowMatching', 'ObjectHeads',
-    'OnlineAdaptation', 'RVOSMask', 'RawColor', 'RefineDecoder', 'Refiner', 'VOSDataPreprocessor',
-    'VOSResNet18', 'VOSSession', 'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
+    'OnlineAdaptation', 'RVOSMask', 'RawColor', 'RefineDecoder', 'Refiner', 'UsageBank',
+    'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession', 'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
 ]

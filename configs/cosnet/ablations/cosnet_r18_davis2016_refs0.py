@@ -1,4 +1,4 @@
 # Table 2: 0 references, every frame alone
 _base_ = ['../cosnet_r18_davis2016.py']
 
-model = dict(references=0)
+model = dict(type='COSNetAlone')

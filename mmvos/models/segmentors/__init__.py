@@ -2,7 +2,7 @@
 from .agame import AGAME
 from .base import VideoSegmentor, merge_given
 from .corrflow import CorrFlow, drop_rgb
-from .cosnet import COSNet, COSNetGroup, COSNetPredictions
+from .cosnet import COSNet, COSNetAlone, COSNetGroup, COSNetPredictions
 from .flow_propagation import FlowPropagation
 from .geometry import Geometry
 from .label_propagation import LabelPropagation, drop_channel
@@ -20,7 +20,8 @@ from .whole_video import segment_video
 from .zero_shot_baselines import CentrePrior, LargestMovingRegion
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'STMA', 'COSNet', 'COSNetGroup', 'COSNetPredictions',
+    'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'STMA', 'COSNet', 'COSNetAlone', 'COSNetGroup',
+    'COSNetPredictions',
     'CentrePrior', 'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation',
     'LargestMovingRegion', 'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty',
     'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'STMAWithoutFrames', 'STMAWithoutIdentities',

@@ -44,7 +44,7 @@ class COSNet(VideoSegmentor):
         features: Config or module: (B,3,H,W) -> tuple whose last is (B,C,h,w), see
             `DeepLabFeatures`.
         co_attention: Config or module, see `CoAttention`.
-        references: N; 0 segments every frame alone.
+        references: N; `COSNetAlone` has none.
         sampling: Which N: 'uniform' over the video, 'random' (of the same seed for all videos) or
             'consecutive', the frames before.
         loss: Config or module of the loss of pairs, None for a model that is only tested.
@@ -53,7 +53,7 @@ class COSNet(VideoSegmentor):
         **kwargs: See `VideoSegmentor`; `geometry` needs a `size`.
 
     Raises:
-        ValueError: Unknown sampling, fewer than 0 references, or a geometry without size.
+        ValueError: Unknown sampling, fewer than 1 reference, or a geometry without size.
     """
 
     example = dict(
@@ -71,8 +71,8 @@ class COSNet(VideoSegmentor):
                  loss: dict | nn.Module | None = None, static_loss: dict | nn.Module | None = None,
                  penalty: float = 1e-4, **kwargs) -> None:
         super().__init__(**kwargs)
-        if references < 0 or sampling not in SAMPLING:
-            raise ValueError(f'expected references >= 0 and sampling one of {SAMPLING}, got '
+        if references < 1 or sampling not in SAMPLING:
+            raise ValueError(f'expected references >= 1 and sampling one of {SAMPLING}, got '
                              f'{references} and {sampling!r}')
         if self.geometry.size is None:
             raise ValueError('COSNet works at one size; give geometry=dict(size=(473, 473))')
@@ -129,7 +129,7 @@ class COSNet(VideoSegmentor):
     def init_state(self, video: VideoSource | None) -> VideoState:
         """Features of N+1 frames, spread over the video; nothing where frames come one by one."""
         state = VideoState()
-        if video is None or self.sampling == 'consecutive' or not self.num_references:
+        if video is None or self.sampling == 'consecutive':
             return state
         device = self.data_preprocessor.device
         indices = self.sample(len(video))
@@ -149,15 +149,12 @@ class COSNet(VideoSegmentor):
     def segment(self, frame: Frame, state: VideoState) -> Tensor:
         """Logits (B,2,H,W): 0 for background, the object's log odds."""
         value = self.value(frame, state)
-        if not self.num_references:
-            logits = self.static_head(value)
-        else:
-            logits = self.fuse(value, self.references(value, frame, state))
+        logits = self.fuse(value, self.references(value, frame, state))
         return self._full(logits, frame.image.shape[-2:])
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
         """Keep the features of the last N frames, unless the references are chosen already."""
-        if 'indices' in state.shared or not self.num_references:
+        if 'indices' in state.shared:
             return
         value = self.value(frame, state)[:, :, None]
         if 'references' in state.shared:
@@ -225,6 +222,22 @@ class COSNetGroup(COSNet):
         """Log odds (B,1,h,w)."""
         summary = self.co_attention.joint(value, references)
         return self.heads[0](torch.cat([summary, value], 1))
+
+
+@MODELS.register_module()
+class COSNetAlone(COSNet):
+    """COSNet without references: every frame by the head of static images (table 2, N = 0)."""
+
+    def init_state(self, video: VideoSource | None) -> VideoState:
+        """Empty, and it stays so."""
+        return VideoState()
+
+    def segment(self, frame: Frame, state: VideoState) -> Tensor:
+        """Logits (B,2,H,W): 0 for background, the object's log odds."""
+        return self._full(self.static_head(self.encode(frame)), frame.image.shape[-2:])
+
+    def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
+        """Nothing."""
 
 
 def _head(channels: int) -> nn.Sequential:

@@ -7,7 +7,7 @@ from mmvos.apis import VOSInferencer, setup
 from mmvos.datasets import SyntheticVOS
 from mmvos.evaluation.functional import region_similarity
 from mmvos.models.losses import balanced_bce, l1_loss
-from mmvos.models.segmentors import COSNet, COSNetGroup, COSNetPredictions
+from mmvos.models.segmentors import COSNet, COSNetAlone, COSNetGroup, COSNetPredictions
 from mmvos.registry import MODELS
 from mmvos.structures import Frame, VOSDataSample
 from mmvos.testing import FakeVideo
@@ -156,7 +156,7 @@ def test_fusion():
 
 
 def test_without_references_the_static_head_segments():
-    model, video = build(COSNet, references=0), FakeVideo(3)
+    model, video = build(COSNetAlone), FakeVideo(3)
     image = model.geometry.to_network(video.read(1), (33, 41), torch.device('cpu'))
     state = model.init_state(video)
     assert not state.shared
