@@ -128,12 +128,7 @@ class VOSInferencer:
             check_inputs_kept(out_dir, video, masks)
         if not isinstance(video, VideoSource):
             video = open_video(Path(video).expanduser())
-        if masks is None and self.model.needs_mask and self.finder is None:
-            raise ValueError(f'{type(self.model).__name__} needs the mask of the first frame; '
-                             'give masks=first_mask.png, or init_from=... to find one')
-        if masks is not None and not self.model.needs_mask:
-            raise ValueError(f'{type(self.model).__name__} finds objects by itself; leave the '
-                             'masks out')
+        self._check_masks(masks)
         given = {} if masks is None else read_given(masks, video, mask_palette)
         names, pngs = list(video.frame_names), []
         with ExitStack() as stack:
@@ -167,6 +162,14 @@ class VOSInferencer:
                              'VOSInferencer(...)(video), or leave init_from out')
         return self.model.session(size=self.size, keep_maps=keep_maps)
 
+    def _check_masks(self, masks: GivenMasks | None) -> None:
+        """Raise ValueError where masks are missing, or given to a method that takes none."""
+        if masks is None and self.model.needs_mask and self.finder is None:
+            raise ValueError(f'{type(self.model).__name__} needs the mask of the first frame; '
+                             'give masks=first_mask.png, or init_from=... to find one')
+        if masks is not None and not self.model.needs_mask:
+            raise ValueError(f'{type(self.model).__name__} finds objects by itself; leave the '
+                             'masks out')
 
     def _ready(self, model: str | Path | Config | Mapping | VideoSegmentor,
                checkpoint: str | Path | None, dtype: str,

@@ -37,5 +37,6 @@ __all__ = [
     'LabelPropagation', 'LargestMovingRegion', 'LocalMatching', 'MUNet', 'MemoryManager',
     'MomentumPropagation', 'MotionEstimator', 'MovedWindowMatching', 'ObjectHeads',
     'OnlineAdaptation', 'RVOSMask', 'RawColor', 'RefineDecoder', 'Refiner', 'UsageBank',
-    'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession', 'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
+    'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession', 'VideoColorization', 'VideoSegmentor',
+    'ZeroFlow'
 ]

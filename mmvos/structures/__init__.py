@@ -2,13 +2,11 @@
 from .data_sample import VOSDataSample, true_masks
 from .frame import Frame
 from .label_maps import LabelMaps
+from .masks import MaskArrays, MaskFiles, MaskSource
 from .state import VideoState, grow_objects, place_objects
 from .video import (
     Backwards,
     FrameFolder,
-    MaskArrays,
-    MaskFiles,
-    MaskSource,
     VideoFile,
     VideoSource,
     open_video,
