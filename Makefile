@@ -29,13 +29,15 @@ venv: $(STAMP) $(BUILT)
 
 # torch goes first: with it in place no other package can ask for its newest CUDA build.
 $(STAMP): setup.py requirements/runtime.txt requirements/engine.txt requirements/crf.txt requirements/docs.txt requirements/tests.txt requirements/constraints.txt
-	@echo 'installing into $(VENV) ...'
+	@echo 'installing PyTorch into $(VENV) ...'
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install -q -c requirements/constraints.txt "$$(grep '^torch==' requirements/constraints.txt)"
+	@echo 'installing MMEngine, mmcv, mmsegmentation and the rest ...'
 	@$(RUN) -m pip install -q -c requirements/constraints.txt -r requirements/tests.txt -e '.[engine]'
 	@touch $@ $(BUILT)
 
 $(BUILT): build_ops.py $(wildcard mmvos/ops/csrc/*.h mmvos/ops/csrc/*/*) | $(STAMP)
+	@echo 'compiling the matching ops ...'
 	@$(RUN) build_ops.py
 	@touch $@
 

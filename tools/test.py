@@ -46,8 +46,8 @@ def build_runner(args: argparse.Namespace) -> Runner:
     if args.checkpoint:
         load_weights(runner.model, find_checkpoint(args.checkpoint))
     elif any(p.requires_grad for p in runner.model.parameters()):
-        raise ValueError(f'{args.config} needs weights; give a .pth file or the name of a '
-                         f'shipped model: tools/test.py {args.config} mamp_r18')
+        raise ValueError(f'{args.config} needs weights; give them after it: a .pth file, or the '
+                         'name of a shipped model of its kind')
     return runner
 
 

@@ -1,13 +1,16 @@
 """What the commands that use the engine do first."""
 from __future__ import annotations
 
+import inspect
 import warnings
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 
 from ..compat import register_safe_loader
+from ..io.command_line import did_you_mean
 from ..io.freed_memory import keep_freed_memory
 from ..plugins import load_plugins
 from .model_zoo import data_root
@@ -28,7 +31,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not a Python config.
+        ValueError: It is not a Python config, or an option is of none of its entries.
     """
     found = next((p for p in (Path(path), data_root() / path) if p.is_file()), None)
     if found is None:
@@ -36,5 +39,10 @@ def load_config(path: str, options: dict | None = None) -> Config:
     if found.suffix != '.py':
         raise ValueError(f'config {path} should be a .py file')
     cfg = Config.fromfile(str(found))
+    known = {*cfg.keys(), *inspect.signature(Runner.__init__).parameters}
+    for key in options or {}:
+        if (name := key.split('.')[0]) not in known:
+            raise ValueError(f'--cfg-options {key}: a config has no {name!r}'
+                             f'{did_you_mean(name, known)}')
     cfg.merge_from_dict(options or {})
     return cfg

@@ -166,7 +166,8 @@ class VOSInferencer:
         """Raise ValueError where masks are missing, or given to a method that takes none."""
         if masks is None and self.model.needs_mask and self.finder is None:
             raise ValueError(f'{type(self.model).__name__} needs the mask of the first frame; '
-                             'give masks=first_mask.png, or init_from=... to find one')
+                             'give masks (the command: MASK), or init_from (--init-from) to find '
+                             'one')
         if masks is not None and not self.model.needs_mask:
             raise ValueError(f'{type(self.model).__name__} finds objects by itself; leave the '
                              'masks out')
@@ -231,7 +232,7 @@ def _segmentor(model: str | Path | Config | Mapping | VideoSegmentor,
             model = MODELS.build(copy.deepcopy(model.get('model', model)))
         if checkpoint is None and any(p.requires_grad for p in model.parameters()):
             raise ValueError(f'{type(model).__name__} needs weights; give a checkpoint '
-                             f'({option}): a .pth file, or the name of a model: mamp_r18')
+                             f'({option}): a .pth file, or the name of a shipped model of its kind')
     if checkpoint is not None:
         load_weights(model, find_checkpoint(checkpoint))
     return model

@@ -32,6 +32,18 @@ class VideoDataset(BaseDataset):
     def sources(self, info: dict) -> tuple[VideoSource, MaskSource, MaskSource | None]:
         """Frames, masks the model may see and masks for the metric (or None) of one video."""
 
+    def full_init(self) -> None:
+        """Read the list of videos; MMEngine calls this.
+
+        Raises:
+            ValueError: `indices` names a video that is not there.
+        """
+        try:
+            super().full_init()
+        except IndexError as error:
+            raise ValueError(f'{type(self).__name__} has {len(self.load_data_list())} videos, '
+                             f'counted from 0, got indices={self._indices}') from error
+
     def prepare_data(self, idx: int) -> dict:
         """The item; MMEngine's `__getitem__` calls this."""
         video, given, truth = self.sources(self.get_data_info(idx))

@@ -1,6 +1,7 @@
 """DAVIS-2016 and DAVIS-2017, semi-supervised."""
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from ..io import InputError, read_names
@@ -49,11 +50,18 @@ class DAVIS(VideoDataset):
         root = Path(self.data_root)
         names_file = root / 'ImageSets' / self.year / f'{self.split}.txt'
         if not names_file.is_file():
+            lists = sorted(str(path.relative_to(root)) for path in root.glob('ImageSets/*/*.txt'))
             raise FileNotFoundError(
-                f'DAVIS-{self.year} is not at {root.resolve()}: no {names_file.relative_to(root)}. '
-                'Get "TrainVal, 480p" from https://davischallenge.org and set '
-                'test_dataloader.dataset.data_root to the folder that holds JPEGImages')
-        return [self._describe(root, name) for name in read_names(names_file)]
+                f'DAVIS-{self.year} is not at {root.resolve()}: no {names_file.relative_to(root)}'
+                + (f', but {", ".join(lists)}; set year and split of the dataset to one of these'
+                   if lists else '. Get "TrainVal, 480p" from https://davischallenge.org and set '
+                   "data_root of the config's DAVIS (--cfg-options test_dataloader.dataset."
+                   'data_root=..., train_dataloader.dataset.source.data_root=... to train) to the '
+                   'folder that holds JPEGImages'))
+        infos = [self._describe(root, name) for name in read_names(names_file)]
+        # test-dev and challenge splits publish first masks alone: there is nothing to score
+        scored = any(len(list(islice(Path(info['masks']).glob('*.png'), 2))) > 1 for info in infos)
+        return [dict(info, scored=scored) for info in infos]
 
     def _describe(self, root: Path, name: str) -> dict:
         folders = [root / kind / self.resolution / name
@@ -79,6 +87,5 @@ class DAVIS(VideoDataset):
                              'first frame; unpack DAVIS again')
         refuse_broken_start(Path(info['images']), Path(info['masks']), video.frame_names[0])
         given = MaskFiles({0: masks[0]}, video.size, merge=self.year == '2016')
-        # test-dev and challenge splits publish the first mask alone
-        truth = MaskFiles(masks, raw=True) if len(masks) > 1 else None
+        truth = MaskFiles(masks, raw=True) if info['scored'] else None
         return video, given, truth

@@ -87,6 +87,9 @@ class VideoFolder(VideoDataset):
         if short_side is not None and size is not None:
             raise ValueError(f'give short_side or size, got short_side={short_side} and '
                              f'size={tuple(size)}; set one of them to None')
+        if isinstance(roots, str):
+            raise ValueError(f'roots should be a list of folders, got {roots!r}; give '
+                             f'roots="[\'{roots}\']"')
         self.roots = tuple(roots)
         self.cache_dir = Path(cache_dir)
         self.short_side = SHORT_SIDE if short_side is None else short_side

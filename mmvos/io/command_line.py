@@ -1,9 +1,13 @@
 """How every command of mmvos ends when the user made a mistake."""
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
+import re
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Collection
 
 from .files import REMEDIES
 
@@ -20,9 +24,46 @@ def exit_with_message(main: Callable[[], None]) -> None:
     except (ValueError, OSError) as error:
         print(f'error: {_one_line(error)}', file=sys.stderr)
         sys.exit(2)
+    except (TypeError, KeyError) as error:
+        told = config_mistake(error)
+        if told is None:
+            raise
+        print(f'error: {told}', file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(130)
+
+
+def config_mistake(error: TypeError | KeyError) -> str | None:
+    """What is misspelt in a config, where MMEngine could not build a part of it; else None.
+
+    Its registries are asked by many classes, with words of Python; the part stands in their frame.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)
+              if frame.f_code.co_name == 'build_from_cfg']
+    if not frames:
+        return None
+    part, registry = (frames[-1].f_locals[name] for name in ('cfg', 'registry'))
+    kind = part['type']
+    if isinstance(error, KeyError) and f'{kind} is not in the' in str(error):
+        near = did_you_mean(str(kind), registry.module_dict)
+        return (f'{kind} is not registered{near or "."} If it '
+                'belongs to another package, install that, or name its module in custom_imports of '
+                'the config')
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if unknown is None or unknown[1] not in part:
+        return None
+    made = frames[-1].f_locals['obj_cls']
+    known = {name for cls in inspect.getmro(made) if '__init__' in vars(cls)
+             for name in inspect.signature(cls.__init__).parameters}  # type: ignore[misc]
+    return f'{kind} has no argument {unknown[1]!r}{did_you_mean(unknown[1], known)}'
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """', did you mean ...?' where a known word is near."""
+    near = difflib.get_close_matches(word, known, 1)
+    return f', did you mean {near[0]!r}?' if near else ''
 
 
 def _one_line(error: ValueError | OSError) -> str:

@@ -6,6 +6,9 @@ import pytest
 from PIL import Image
 
 from mmvos.datasets import DAVIS
+from mmvos.evaluation.folders import find_ground_truth, pair_folders
+from mmvos.evaluation.metrics import VOSMetric
+from mmvos.evaluation.offline import evaluate_pairs
 from mmvos.io import InputError, encode_mask
 
 RNG = np.random.default_rng(0)
@@ -70,8 +73,28 @@ def test_2016_black_and_white_masks_are_one_object(root):
     assert np.array_equal(sample.given.read(0), LABELS[0] > 0)
 
 
+def test_a_video_with_its_first_mask_alone_is_not_scored(root):
+    """Beside others that are: the table is that of the folder of results."""
+    for index in (1, 2, 3):
+        (root / f'Annotations/480p/bear/{index:05d}.png').unlink()
+    metric = VOSMetric('davis2017', num_workers=0)
+    for item in DAVIS(str(root), '2017'):
+        sample = item['data_samples']
+        result = root / 'results' / sample.video_name
+        result.mkdir(parents=True)
+        sample.pred_masks = [encode_mask(LABELS[0])] * 4
+        for name, png in zip(sample.frame_names, sample.pred_masks, strict=True):
+            (result / f'{name}.png').write_bytes(png)
+        metric.process({}, [sample.to_dict()])
+    found = metric.evaluate(2)
+    protocol = metric.protocol
+    pairs = pair_folders(root / 'results', find_ground_truth(root, type(protocol)), protocol)
+    assert found == evaluate_pairs(pairs, protocol, num_workers=0).summary
+    assert found['J'] > 0
+
+
 def test_first_mask_alone_is_given_but_no_truth(root):
-    for path in (root / 'Annotations/480p/bear').glob('0000[123].png'):
+    for path in (root / 'Annotations/480p').glob('*/0000[123].png'):
         path.unlink()
     sample = DAVIS(str(root), '2017', indices=1)[0]['data_samples']
     assert sample.given.indices == [0]

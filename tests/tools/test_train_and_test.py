@@ -14,6 +14,7 @@ from mmvos.engine.hooks import FrameProgressHook
 from mmvos.evaluation.functional import boundary_accuracy, mean_recall_decay, region_similarity
 from mmvos.io import InputError, read_mask
 from mmvos.models import MAMP, VOSResNet18
+from mmvos.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/mamp/mamp_r18_synthetic.py'
@@ -136,7 +137,21 @@ def test_pngs_score_what_the_test_printed(weights, tmp_path, monkeypatch):
               'test_dataloader.dataset.data_root=nowhere'], 'https://davischallenge.org'),
     ('test', [ROOT / 'configs/mamp/mamp_r18_clips.py', 'mamp_r18'], 'no test_dataloader'),
     ('train', [ROOT / 'configs/mamp/mamp_r18_clips.py', '--resume'], 'nothing to resume'),
-    ('test', [CONFIG, '--cfg-options', *SMALL], 'mamp_r18'),
+    ('test', [CONFIG, '--cfg-options', *SMALL], 'needs weights; give them after it'),
+    ('test', [CONFIG, 'mamp_r18', '--cfg-options', *SMALL, 'model.up_sample=x'],
+     "MAMP has no argument 'up_sample', did you mean 'upsample'?"),
+    ('test', [CONFIG, 'mamp_r18', '--cfg-options', *SMALL, 'test_dataloader.dataset.num_video=1'],
+     "SyntheticVOS has no argument 'num_video', did you mean 'num_videos'?"),
+    ('test', [CONFIG, 'mamp_r18', '--cfg-options', *SMALL, 'test_dataloader.dataset.indices=[2]'],
+     'SyntheticVOS has 2 videos, counted from 0, got indices=[2]'),
+    ('test', [CONFIG, 'mamp_r18', '--cfg-options', 'model.type=MAMB'],
+     "MAMB is not registered, did you mean 'MAMP'?"),
+    ('test', [CONFIG, 'mamp_r18', '--cfg-options', 'model.type=mine.Other'],
+     'if it belongs to another package'.capitalize()),
+    ('test', [CONFIG, 'mamp_r18', '--cfg-options', 'test_evaluater.protocol=davis2017'],
+     "a config has no 'test_evaluater', did you mean 'test_evaluator'?"),
+    ('train', [ROOT / 'configs/mamp/mamp_r18_clips.py', '--cfg-options',
+               'train_dataloader.dataset.source.roots=videos'], 'roots="[\'videos\']"'),
     ('test', [CONFIG, 'mamp_r81', '--cfg-options', *SMALL], 'did you mean mamp_r18')])
 def test_mistakes_are_one_line_and_exit_2(tool, arguments, message, tmp_path, monkeypatch, capfd):
     with pytest.raises(SystemExit) as caught:
@@ -154,6 +169,20 @@ def test_unwritable_output(weights, tmp_path, monkeypatch, capfd):
             '--cfg-options', *SMALL, monkeypatch=monkeypatch)
     assert caught.value.code == 2
     assert 'choose another output folder' in capfd.readouterr().err
+
+
+def test_a_mistake_of_the_code_keeps_its_traceback():
+    """Nothing that a config asked for: a part that is built calls another one wrongly."""
+    @MODELS.register_module(force=True)
+    class Wrong(torch.nn.Module):
+        def __init__(self, width):
+            super().__init__()
+            torch.nn.Linear(width, width, biass=True)
+
+    for part, expected in ((dict(type='Wrong', width=2), 'biass'), (dict(type='Wrong'), 'width')):
+        with pytest.raises(TypeError, match=expected):
+            exit_with_message(lambda part=part: MODELS.build(part))
+    MODELS.module_dict.pop('Wrong')
 
 
 def test_a_mistake_that_a_worker_found_is_one_line_too(capsys):

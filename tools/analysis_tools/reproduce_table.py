@@ -1,4 +1,4 @@
-"""Measure the README's results anew: accuracy, seconds per frame and peak memory of every row.
+"""Measure all results anew: accuracy, seconds per frame and peak memory of every row.
 
 python tools/analysis_tools/reproduce_table.py --davis ROOT [--raft FILE] [--results FILE]
     [--rows N [N ...]] [--list | --show]
