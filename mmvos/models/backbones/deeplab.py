@@ -40,8 +40,7 @@ class DeepLabFeatures(BaseModule):
 
         self.backbone = MODELS.build(backbone)
         self.pooled = ConvModule(in_channels, channels, 1, norm_cfg=BN)
-        self.branches = ASPPModule(DILATIONS, in_channels, channels, None, BN,
-                                   dict(type='ReLU'))
+        self.branches = ASPPModule(DILATIONS, in_channels, channels, None, BN, dict(type='ReLU'))
         self.merge = ConvModule(channels * (len(DILATIONS) + 1), out_channels, 3, padding=1,
                                 norm_cfg=BN, act_cfg=dict(type='PReLU'))
 

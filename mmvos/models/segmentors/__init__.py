@@ -21,9 +21,8 @@ from .zero_shot_baselines import CentrePrior, LargestMovingRegion
 
 __all__ = [
     'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'STMA', 'COSNet', 'COSNetAlone', 'COSNetGroup',
-    'COSNetPredictions',
-    'CentrePrior', 'CorrFlow', 'FlowPropagation', 'Geometry', 'LabelPropagation',
-    'LargestMovingRegion', 'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty',
+    'COSNetPredictions', 'CentrePrior', 'CorrFlow', 'FlowPropagation', 'Geometry',
+    'LabelPropagation', 'LargestMovingRegion', 'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty',
     'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'STMAWithoutFrames', 'STMAWithoutIdentities',
     'STMAWithoutObjects', 'SupervisedSegmentor', 'VOSSession', 'VideoColorization',
     'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given', 'segment_video'
