@@ -143,5 +143,5 @@ def test_refusals():
         VOSInferencer(finder, init_from=finder)
     with pytest.raises(ValueError, match='leave init_from out'):
         VOSInferencer(follower, init_from=finder).session()
-    with pytest.raises(ValueError, match='init_from=... to find one'):
+    with pytest.raises(ValueError, match=r'init_from \(--init-from\) to find one'):
         VOSInferencer(follower)(FakeVideo(2), progress=False)
