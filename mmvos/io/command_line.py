@@ -55,8 +55,9 @@ def config_mistake(error: TypeError | KeyError) -> str | None:
     if unknown is None or unknown[1] not in part:
         return None
     made = frames[-1].f_locals['obj_cls']
-    known = {name for cls in inspect.getmro(made) if '__init__' in vars(cls)
-             for name in inspect.signature(cls.__init__).parameters}  # type: ignore[misc]
+    kinds = [cls for cls in inspect.getmro(made) if '__init__' in vars(cls)] if inspect.isclass(
+        made) else [made]
+    known = {name for one in kinds for name in inspect.signature(one).parameters}
     return f'{kind} has no argument {unknown[1]!r}{did_you_mean(unknown[1], known)}'
 
 

@@ -147,7 +147,7 @@ def test_pngs_score_what_the_test_printed(weights, tmp_path, monkeypatch):
     ('test', [CONFIG, 'mamp_r18', '--cfg-options', 'model.type=MAMB'],
      "MAMB is not registered, did you mean 'MAMP'?"),
     ('test', [CONFIG, 'mamp_r18', '--cfg-options', 'model.type=mine.Other'],
-     'if it belongs to another package'.capitalize()),
+     'If it belongs to another package'),
     ('test', [CONFIG, 'mamp_r18', '--cfg-options', 'test_evaluater.protocol=davis2017'],
      "a config has no 'test_evaluater', did you mean 'test_evaluator'?"),
     ('train', [ROOT / 'configs/mamp/mamp_r18_clips.py', '--cfg-options',
@@ -169,6 +169,18 @@ def test_unwritable_output(weights, tmp_path, monkeypatch, capfd):
             '--cfg-options', *SMALL, monkeypatch=monkeypatch)
     assert caught.value.code == 2
     assert 'choose another output folder' in capfd.readouterr().err
+
+
+def test_a_misspelt_argument_of_a_function_is_one_line(capsys):
+    @MODELS.register_module(force=True)
+    def wide(width):
+        return torch.nn.Linear(width, width)
+
+    with pytest.raises(SystemExit):
+        exit_with_message(lambda: MODELS.build(dict(type='wide', widht=2)))
+    MODELS.module_dict.pop('wide')
+    assert capsys.readouterr().err == (
+        "error: wide has no argument 'widht', did you mean 'width'?\n")
 
 
 def test_a_mistake_of_the_code_keeps_its_traceback():
