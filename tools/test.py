@@ -3,7 +3,6 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.runner import Runner
 
 from mmvos.apis import (
     exit_with_message,
@@ -13,6 +12,7 @@ from mmvos.apis import (
     setup,
     use_dtype,
 )
+from mmvos.engine import VOSRunner
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,8 +30,8 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_intermixed_args()
 
 
-def build_runner(args: argparse.Namespace) -> Runner:
-    """Runner with its weights loaded."""
+def build_runner(args: argparse.Namespace) -> VOSRunner:
+    """A runner with its weights loaded."""
     cfg = load_config(args.config, args.cfg_options)
     if cfg.get('test_dataloader') is None:
         raise ValueError(f'{args.config} has no test_dataloader; test with another config of the '
@@ -42,7 +42,7 @@ def build_runner(args: argparse.Namespace) -> Runner:
     if args.out:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []),
                             dict(type='MaskWriterHook', out_dir=args.out)]
-    runner = Runner.from_cfg(cfg)
+    runner = VOSRunner.from_cfg(cfg)
     if args.checkpoint:
         load_weights(runner.model, find_checkpoint(args.checkpoint))
     elif any(p.requires_grad for p in runner.model.parameters()):

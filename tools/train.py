@@ -3,9 +3,10 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import find_latest_checkpoint
 
 from mmvos.apis import exit_with_message, load_config, setup
+from mmvos.engine import VOSRunner
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,7 +34,7 @@ def main() -> None:
                                     '--work-dir of the run, or leave --resume out')
         cfg.resume = True
         cfg.load_from = None  # MMEngine would resume from there, the end of another stage
-    Runner.from_cfg(cfg).train()
+    VOSRunner.from_cfg(cfg).train()
 
 
 if __name__ == '__main__':

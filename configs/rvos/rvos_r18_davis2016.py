@@ -15,7 +15,7 @@ model = dict(
     num_slots=1,
     geometry=dict(short_side=240))
 
-load_from = 'work_dirs/rvos_r18_still/iter_2500.pth'
+load_from = 'work_dirs/rvos_r18_still/iter_1500.pth'
 test_evaluator = dict(protocol='davis2016-unsupervised')
 train_dataloader = dict(
     dataset=dict(
@@ -28,3 +28,7 @@ train_dataloader = dict(
             dict(type='ChooseObjects', most=1),
             dict(type='PackClip'),
         ]))
+train_cfg = dict(max_iters=3500)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=200),
+    dict(type='CosineAnnealingLR', eta_min=4e-6, by_epoch=False, begin=200, end=3500)]

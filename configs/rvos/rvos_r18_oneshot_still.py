@@ -12,3 +12,7 @@ model = dict(
     recurrence=('spatial', 'temporal'),
     previous='given',
     geometry=dict(short_side=240))
+train_cfg = dict(max_iters=1500)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=200),
+    dict(type='CosineAnnealingLR', eta_min=5e-6, by_epoch=False, begin=200, end=1500)]

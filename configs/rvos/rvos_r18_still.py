@@ -49,3 +49,7 @@ train_dataloader = dict(
                     dict(type='PackClip'),
                 ]),
         ]))
+train_cfg = dict(max_iters=1500)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=200),
+    dict(type='CosineAnnealingLR', eta_min=5e-6, by_epoch=False, begin=200, end=1500)]

@@ -2,7 +2,8 @@
 from .bf16_optim_wrapper import BF16OptimWrapper
 from .hooks import FrameProgressHook, MaskWriterHook, RNGStateHook
 from .loops import AlternatingLoop, EffectiveBatchLoop
+from .runner import VOSRunner
 from .sample_multi_step import SampleMultiStepLR
 
 __all__ = ['AlternatingLoop', 'BF16OptimWrapper', 'EffectiveBatchLoop', 'FrameProgressHook',
-           'MaskWriterHook', 'RNGStateHook', 'SampleMultiStepLR']
+           'MaskWriterHook', 'RNGStateHook', 'SampleMultiStepLR', 'VOSRunner']

@@ -230,6 +230,22 @@ log_level = 'ERROR'
     return path
 
 
+@pytest.mark.parametrize('level', ['INFO', 'WARNING'])
+def test_environment_and_config_are_in_the_log_alone(level, tmp_path, monkeypatch, capsys):
+    config = stage('one', 1, tmp_path)
+    config.write_text(config.read_text().replace("'ERROR'", repr(level)))
+    run('train', config, '--work-dir', tmp_path / 'wd', monkeypatch=monkeypatch)
+    shown = capsys.readouterr().out
+    log, = (tmp_path / 'wd').glob('*/*.log')
+    of_the_start = ('System environment', 'default_scope', 'Hooks will be executed')
+    assert not any(text in shown for text in (*of_the_start, 'deprecated'))
+    told = (f'log: {log}', 'Iter(train) [1/1]')
+    for text in told:
+        assert (text in shown) == (level == 'INFO')
+    for text in (*of_the_start, *told, 'deprecated'):
+        assert (text in log.read_text()) == (level == 'INFO' or text == 'deprecated')
+
+
 def test_a_second_stage_resumes_itself(tmp_path, monkeypatch):
     """And not the first one, from whose end it began."""
     run('train', stage('one', 4, tmp_path), '--work-dir', tmp_path / 'w1', monkeypatch=monkeypatch)
