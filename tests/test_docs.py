@@ -67,6 +67,8 @@ def test_pages_of_methods_show_their_rows(monkeypatch, tmp_path):
     assert f"| {row['number']} | DIS flow alone | 0.463 | 0.479 | 0.446 | 0.04 | 512 |" in text
     assert 'Measured 2026-11-22 on 2 x CPU.' in text
     assert 'Numbers' not in build.sources()['methods/mamp'][1]
+    assert '`configs/baselines/dis_davis2016.py` | 0.463 | 0.04 | none needed' in build.zoo()
+    assert '`configs/mamp/mamp_r18_davis2016.py` |  |  | [card]' in build.zoo()
 
 
 @pytest.mark.slow
