@@ -43,7 +43,7 @@ $(BUILT): build_ops.py $(wildcard mmvos/ops/csrc/*.h mmvos/ops/csrc/*/*) | $(STA
 
 demo: venv
 	@mkdir -p $(DEMO)
-	@$(RUN) tools/test.py configs/mamp/mamp_r18_synthetic.py mamp_r18 --work-dir $(DEMO)/test
+	@$(RUN) tools/test.py configs/munet/munet_r18_synthetic.py munet_r18 --work-dir $(DEMO)/test
 	@$(RUN) demo/render_synthetic.py $(DEMO)/input
 	@$(RUN) demo/video_demo.py $(DEMO)/input/video.mp4 $(DEMO)/input/mask.png --out $(DEMO)
 	@echo 'demo video: $(DEMO)/overlay.mp4, contact sheet: $(DEMO)/contact_sheet.png'

@@ -23,7 +23,7 @@ def parse_args():
                         'that appear later. None for a model that finds objects by itself, or '
                         'with --init-from')
     parser.add_argument('--out', required=True, metavar='DIR', help='folder of the results')
-    parser.add_argument('--model', default='mamp_r18',
+    parser.add_argument('--model', default='munet_r18',
                         help=f'{", ".join(list_models())}, or the path of a config '
                         '(default: %(default)s)')
     parser.add_argument('--init-from', metavar='MODEL', help='without a mask: a model that finds '
