@@ -17,7 +17,7 @@ model = dict(
 
 load_from = 'work_dirs/rvos_r18_oneshot_still/iter_1500.pth'
 train_dataloader = dict(dataset=dict(length=4))
-train_cfg = dict(max_iters=3500)
+train_cfg = dict(max_iters=2500)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=200),
-    dict(type='CosineAnnealingLR', eta_min=4e-6, by_epoch=False, begin=200, end=3500)]
+    dict(type='CosineAnnealingLR', eta_min=4e-6, by_epoch=False, begin=200, end=2500)]

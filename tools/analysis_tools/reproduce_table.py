@@ -7,8 +7,9 @@ ROOT has the layout of DAVIS-2016. Every row of results.yml is one run of tools/
 noted in FILE as soon as it is measured, with day, machine and weights, and a second call measures
 what is missing or was measured with other weights: so the table can be made in parts.
 
-s/frame: decoding, network and compression of the masks, over the whole test; scoring runs beside
-them in a thread. Peak memory is that of the whole process, torch and its libraries counted in.
+s/frame: decoding, network and compression of the masks, over the whole test; scoring waits for the
+end of each video here (test_evaluator.num_workers=0), which changes no score. Peak memory is that
+of the whole process, torch and its libraries counted in.
 """
 from __future__ import annotations
 
@@ -92,8 +93,8 @@ def measure(row: Row, args: argparse.Namespace) -> Row:
     paths = [str(Path(path).resolve()) for path in (args.davis, args.raft or '')]
     with open(work_dir / 'log.txt', 'w+') as log:
         process = subprocess.Popen(
-            [sys.executable, *command(row, *paths), '--work-dir', str(work_dir)], cwd=ROOT,
-            stdout=log, stderr=subprocess.STDOUT)
+            [sys.executable, *command(row, *paths), 'test_evaluator.num_workers=0',
+             '--work-dir', str(work_dir)], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(process.pid, 0)  # what this one process used, and no other
         process.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
