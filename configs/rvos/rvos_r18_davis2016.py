@@ -1,7 +1,7 @@
 # Zero-shot RVOS with a small ResNet-18
 # From scratch on DAVIS-2016, where there is one object to find: one slot, nearly whole frames;
 # first train rvos_r18_still.py. The backbone is trained whole: there are no ImageNet weights.
-_base_ = ['../_base_/datasets/davis2016.py', '../_base_/schedules/davis2016_small.py',
+_base_ = ['../_base_/datasets/davis2016_unsupervised.py', '../_base_/schedules/davis2016_small.py',
          '../_base_/default_runtime.py']
 
 model = dict(
@@ -16,7 +16,6 @@ model = dict(
     geometry=dict(short_side=240))
 
 load_from = 'work_dirs/rvos_r18_still/iter_1500.pth'
-test_evaluator = dict(protocol='davis2016-unsupervised')
 train_dataloader = dict(
     dataset=dict(
         length=4,

@@ -1,6 +1,6 @@
 # First stage of rvos_r18_davis2016.py
 # Nearly whole frames with one object each: nothing tells a zero-shot model which one is meant.
-_base_ = ['../_base_/datasets/davis2016.py', '../_base_/schedules/still_small.py',
+_base_ = ['../_base_/datasets/davis2016_unsupervised.py', '../_base_/schedules/still_small.py',
          '../_base_/default_runtime.py']
 
 model = dict(
@@ -14,7 +14,6 @@ model = dict(
     num_slots=1,
     geometry=dict(short_side=240))
 
-test_evaluator = dict(protocol='davis2016-unsupervised')
 train_dataloader = dict(
     dataset=dict(
         datasets=[
