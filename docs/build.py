@@ -49,9 +49,8 @@ def zoo() -> str:
     """The models of all metafiles as a table, with what was measured of each."""
     tool = results_tool()
     results = json.loads(RESULTS.read_text())
-    plain = {(row['config'], row.get('weights')): tool.measured(row, results) or {}
-             for rows in tool.load_tables().values() for row in rows
-             if not row.keys() & {'dtype', 'options'}}
+    plain = {row['config']: tool.measured(row, results) for rows in tool.load_tables().values()
+             for row in rows if not row.keys() & {'dtype', 'options'}}
     lines = ['# Model zoo', '', '`VOSInferencer(NAME)`, `demo/video_demo.py --model NAME` and '
              '`tools/test.py CONFIG NAME` take these names.', '',
              'J&F and seconds per frame: ten sequences of DAVIS-2016 val, without a mask under the '
@@ -59,13 +58,12 @@ def zoo() -> str:
              '| name | method | config | J&F | s/frame | weights | MB |', '|---' * 7 + '|']
     for path in sorted((ROOT / 'configs').glob('*/metafile.yml')):
         for model in yaml.safe_load(path.read_text())['Models']:
-            name, weights, size = None, 'none needed', ''
+            weights, size = 'none needed', ''
             if 'Weights' in model:
-                name = model['Name']
                 weights = f"[card](../checkpoints/{model['Name']}.md)"
                 size = f"{(ROOT / model['Weights']).stat().st_size / 1e6:.1f}"
             method = f"[{model['In Collection']}](../configs/{path.parent.name}/README.md)"
-            scores = plain.get((model['Config'], name))
+            scores = plain.get(model['Config'])
             found = ' | '.join(f'{scores[key]:.{digits}f}' if scores else ''
                                for key, digits in (('J&F', 3), ('s/frame', 2)))
             lines.append(f"| `{model['Name']}` | {method} | `{model['Config']}` | {found} | "
