@@ -4,7 +4,7 @@ from .backbones import RawColor, VOSResNet18
 from .data_preprocessor import VOSDataPreprocessor
 from .decode_heads import ObjectHeads, RefineDecoder
 from .losses import ColorClassLoss, ColorReconstructionLoss, CrossEntropy
-from .matching_heads import GlobalMatching, LocalMatching, MovedWindowMatching
+from .matching_heads import EuclideanMatching, GlobalMatching, LocalMatching, MovedWindowMatching
 from .memory_managers import AdaptiveBank, FrameBank, FrameMemory, MemoryManager, UsageBank
 from .motion_estimators import RAFT, DISFlow, MotionEstimator, ZeroFlow
 from .postprocessors import DenseCRF
@@ -25,18 +25,19 @@ from .segmentors import (
     MomentumPropagation,
     MUNet,
     RVOSMask,
+    SoftMAMP,
     VideoColorization,
     VideoSegmentor,
     VOSSession,
 )
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'STMA', 'AdaptiveBank', 'COSNet', 'CentrePrior',
-    'ColorClassLoss', 'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'DenseCRF',
-    'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance', 'GlobalMatching',
-    'LabelPropagation', 'LargestMovingRegion', 'LocalMatching', 'MUNet', 'MemoryManager',
-    'MomentumPropagation', 'MotionEstimator', 'MovedWindowMatching', 'ObjectHeads',
-    'OnlineAdaptation', 'RVOSMask', 'RawColor', 'RefineDecoder', 'Refiner', 'UsageBank',
-    'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession', 'VideoColorization', 'VideoSegmentor',
-    'ZeroFlow'
+    'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'STMA', 'AdaptiveBank', 'COSNet',
+    'CentrePrior', 'ColorClassLoss', 'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy',
+    'DISFlow', 'DenseCRF', 'EuclideanMatching', 'FlowPropagation', 'FrameBank', 'FrameMemory',
+    'GaussianAppearance', 'GlobalMatching', 'LabelPropagation', 'LargestMovingRegion',
+    'LocalMatching', 'MUNet', 'MemoryManager', 'MomentumPropagation', 'MotionEstimator',
+    'MovedWindowMatching', 'ObjectHeads', 'OnlineAdaptation', 'RVOSMask', 'RawColor',
+    'RefineDecoder', 'Refiner', 'SoftMAMP', 'UsageBank', 'VOSDataPreprocessor', 'VOSResNet18',
+    'VOSSession', 'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
 ]

@@ -1,5 +1,5 @@
 # Flow by RAFT-small (needs its public checkpoint)
-_base_ = ['../mamp_r18_davis2016.py']
+_base_ = ['../mamp_r18_released_davis2016.py']
 
 model = dict(
     motion_estimator=dict(

@@ -1,4 +1,4 @@
 # Table 6: k = 1
-_base_ = ['../mamp_r18_davis2016.py']
+_base_ = ['../mamp_r18_released_davis2016.py']
 
 model = dict(matching_head=dict(topk=1))

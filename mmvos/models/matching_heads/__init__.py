@@ -6,9 +6,9 @@ from .co_attention import (
     VanillaCoAttention,
 )
 from .global_ import GlobalMatching
-from .local import LocalMatching, MovedWindowMatching
+from .local import EuclideanMatching, LocalMatching, MovedWindowMatching
 
 __all__ = [
-    'ChannelCoAttention', 'CoAttention', 'GlobalMatching', 'LocalMatching', 'MovedWindowMatching',
-    'SymmetricCoAttention', 'VanillaCoAttention'
+    'ChannelCoAttention', 'CoAttention', 'EuclideanMatching', 'GlobalMatching', 'LocalMatching',
+    'MovedWindowMatching', 'SymmetricCoAttention', 'VanillaCoAttention'
 ]

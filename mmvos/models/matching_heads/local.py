@@ -6,6 +6,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ...ops import local_propagation, warp
+from ...ops.backends import accumulator
 from ...ops.local_propagation import OUT_OF_RANGE
 from ...registry import MODELS
 
@@ -83,6 +84,31 @@ class LocalMatching(BaseModule):
     def scale(self, channels: int) -> float:
         """What products of features with so many channels are multiplied by."""
         return channels ** -0.5 if self.temperature is None else 1 / self.temperature
+
+
+@MODELS.register_module()
+class EuclideanMatching(LocalMatching):
+    """As `LocalMatching`, but candidates are ranked by distance, not by product.
+
+    Logit: (<query, key> - |key|^2 / 2) / temperature, which is -|query - key|^2 / (2 temperature)
+    up to a constant of each query that a softmax does not see (the L2 similarity of Cheng, Tai,
+    Tang, STCN, NeurIPS 2021). A product prefers references with large features, whatever the query
+    looks like; the nearest one is what should be copied. The logit of a zero key is still 0, so
+    what lies outside the map is as far away as the query is from zero.
+    """
+
+    def forward(self, query: Tensor, keys: Tensor, values: Tensor,
+                offset: Tensor | None = None) -> Tensor:
+        """See `LocalMatching.forward`."""
+        norm = keys.to(accumulator(keys.dtype)).square().sum(1, keepdim=True) / -2
+        coarse = norm.to(keys.dtype)  # half precision would lose what tells candidates apart
+        keys = torch.cat([keys, coarse, (norm - coarse).to(keys.dtype)], 1)
+        query = torch.cat([query, torch.ones_like(query[:, :2])], 1)
+        return super().forward(query, keys, values, offset)
+
+    def scale(self, channels: int) -> float:
+        """Of features without the two channels of norms."""
+        return super().scale(channels - 2)
 
 
 @MODELS.register_module()

@@ -6,7 +6,7 @@ from .cosnet import COSNet, COSNetAlone, COSNetGroup, COSNetPredictions
 from .flow_propagation import FlowPropagation
 from .geometry import Geometry
 from .label_propagation import LabelPropagation, drop_channel
-from .mamp import MAMP
+from .mamp import MAMP, SoftMAMP
 from .mast import MAST, ReleasedMAST
 from .momentum import MomentumPropagation
 from .munet import MUNet, MUNetAddition, MUNetWithoutUncertainty
@@ -24,6 +24,6 @@ __all__ = [
     'COSNetPredictions', 'CentrePrior', 'CorrFlow', 'FlowPropagation', 'Geometry',
     'LabelPropagation', 'LargestMovingRegion', 'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty',
     'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'STMAWithoutFrames', 'STMAWithoutIdentities',
-    'STMAWithoutObjects', 'SupervisedSegmentor', 'VOSSession', 'VideoColorization',
+    'STMAWithoutObjects', 'SoftMAMP', 'SupervisedSegmentor', 'VOSSession', 'VideoColorization',
     'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given', 'segment_video'
 ]

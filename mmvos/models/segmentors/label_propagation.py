@@ -166,18 +166,21 @@ class LabelPropagation(VideoSegmentor):
         return (scores + floor).log()
 
     def memorize(self, frame: Frame, probs: Tensor, state: VideoState) -> None:
-        """Store keys, hard labels at the kernel centres and what motion is estimated from.
+        """Store keys, labels at the kernel centres and what motion is estimated from.
 
         'exists' becomes 0 for objects that are given later: to this frame they are unknown.
         """
         stride = self.stride * self.geometry.decimate
-        channel = hard_labels(probs[..., ::stride, ::stride])
-        objects = torch.arange(1, probs.shape[1], device=probs.device)[:, None, None]
-        label = (channel == objects).to(probs.dtype)[:, :, None]
+        label = self.labels(probs[..., ::stride, ::stride])[:, :, None]
         state.banks['frames'].add(
             frame.index, shared=dict(key=self.keys(frame), **self.motion_codes(frame)),
             objects=dict(label=label, exists=state.exists(label)),
             permanent=frame.introduced)
+
+    def labels(self, probs: Tensor) -> Tensor:
+        """What is remembered of probabilities (B,K+1,h,w): hard labels (B,K,h,w)."""
+        objects = torch.arange(1, probs.shape[1], device=probs.device)[:, None, None]
+        return (hard_labels(probs) == objects).to(probs.dtype)
 
     def match(self, frame: Frame, bank: FrameMemory, values: Tensor) -> Tensor:
         """Read values (B,K,Cv,T,h,w) of the references where they match: (B,K,Cv,h,w)."""

@@ -59,3 +59,16 @@ class MAMP(LabelPropagation):
     def motion_codes(self, frame: Frame) -> dict[str, Tensor]:
         """What the motion estimator remembers of a frame."""
         return dict(motion=self.motion_estimator.code(self.view(frame)))
+
+
+@MODELS.register_module()
+class SoftMAMP(MAMP):
+    """MAMP that remembers probabilities, as CRW does (Jabri, Owens, Efros, NeurIPS 2020).
+
+    A cell that two objects share is not decided anew in each frame, so borders keep their place.
+    Frames whose masks are given are remembered hard, as their masks are.
+    """
+
+    def labels(self, probs: Tensor) -> Tensor:
+        """Probabilities of the objects (B,K,h,w)."""
+        return probs[:, 1:]

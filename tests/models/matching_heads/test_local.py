@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmvos.models import LocalMatching
+from mmvos.models import EuclideanMatching, LocalMatching
 
 
 def brute_force(query, keys, values, radius, topk):
@@ -136,3 +136,47 @@ def test_autocast_keeps_float32():
 def test_bad_arguments():
     with pytest.raises(ValueError, match='topk'):
         LocalMatching(3, 0)
+
+
+@pytest.mark.parametrize('topk', [None, 1, 9])
+def test_euclidean_equals_distances_of_pixels(topk):
+    """Pair by pair: no window, no product."""
+    query, keys, values = random_case(5, 6, 2, batch=2)
+    keys = keys * torch.linspace(0.5, 2, 6, dtype=torch.float64)  # norms that differ
+    r, temperature = 2, 3.
+    out = EuclideanMatching(r, topk, temperature=temperature)(query, keys, values)
+    key, value = (F.pad(x, (r, r, r, r)) for x in (keys, values.flatten(1, 2)))
+    for y in range(5):
+        for x in range(6):
+            window = key[..., y:y + 2 * r + 1, x:x + 2 * r + 1].flatten(2)  # B,C,N
+            distance = (query[:, :, y, x, None] - window).square().sum(1)
+            kept = distance.topk(topk or distance.shape[1], largest=False)
+            weight = (kept.values / (-2 * temperature)).softmax(1)
+            read = value[..., y:y + 2 * r + 1, x:x + 2 * r + 1].flatten(2).gather(
+                2, kept.indices[:, None].expand(-1, 6, -1))
+            expected = (read * weight[:, None]).sum(2)
+            assert (out[..., y, x].flatten(1) - expected).abs().max() < 1e-12
+
+
+def test_a_large_key_wins_products_but_not_distances():
+    query = torch.ones(1, 4, 8, 8)
+    keys = torch.stack([query, 3 * query], 2)
+    values = torch.zeros(1, 1, 1, 2, 8, 8)
+    values[:, :, :, 1] = 1  # where the large key was read
+    inner = slice(2, -2)
+    for head, expected in ((LocalMatching, 1), (EuclideanMatching, 0)):
+        out = head(1, 9)(query, keys, values)[0, 0, 0, inner, inner]
+        assert torch.allclose(out, torch.full_like(out, expected), atol=1e-2)
+
+
+def test_euclidean_in_half_precision_tells_near_candidates_apart():
+    """Norms of 2,700 (those of MAMP's features) have steps of 16 in bfloat16."""
+    query, keys, values = random_case(9, 11, 2, channels=64)
+    query, keys = (x.bfloat16() * 6.5 for x in (query, keys))
+    head = EuclideanMatching(2, 9, temperature=64.)
+    out = head(query, keys, values.float())
+    assert (out - head(query.double(), keys.double(), values)).abs().max() < 2e-3
+
+
+def test_euclidean_keeps_the_temperature_of_products():
+    assert EuclideanMatching(2).scale(66) == LocalMatching(2).scale(64)

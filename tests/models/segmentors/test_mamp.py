@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmvos.models import MAMP, ColorReconstructionLoss
+from mmvos.models import MAMP, ColorReconstructionLoss, SoftMAMP
 from mmvos.models.losses import color_reconstruction_loss
 from mmvos.models.segmentors import drop_channel
 from mmvos.models.segmentors.label_propagation import share_unknown
@@ -131,6 +131,26 @@ def test_all_zero_scores_are_background():
     bank = session.state.banks['frames']
     bank.items[0].objects['label'].zero_()
     assert (session.step(image) == 0).all()
+
+
+@pytest.mark.parametrize(('cls', 'hard'), [(MAMP, True), (SoftMAMP, False)])
+def test_what_is_remembered_of_a_blurred_mask(cls, hard):
+    """A flat image: each cell is the mean of its 3x3 neighbours."""
+    model = build(cls, backbone=dict(type='RawColor'), upsample='kernel_centre',
+                  matching_head=dict(type='LocalMatching', radius=1),
+                  memory=dict(type='FrameBank', recent=1, annotated=False)).eval()
+    image, mask = np.full((48, 64, 3), 100, np.uint8), disc(10, (48, 64), (24, 32))
+    session = model.session()
+    session.step(image, mask)
+    cells = torch.from_numpy(mask[::4, ::4]).float()[None, None]
+    for _ in range(2):
+        session.step(image)
+        cells = torch.nn.functional.avg_pool2d(cells, 3, 1, 1)
+        if hard:
+            cells = (cells > 0.5).float()
+    label = session.state.banks['frames'].read('label', 3)[0, 0, 0, 0]
+    assert (label - cells[0, 0]).abs().max() < 1e-5
+    assert label.unique().numel() == 2 if hard else label.unique().numel() > 4
 
 
 def test_unknown_upsampling():
