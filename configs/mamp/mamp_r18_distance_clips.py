@@ -15,19 +15,6 @@ model = dict(
     upsample='kernel_centre',
     geometry=dict(divisor=8, value=0.467))
 
-train_dataloader.dataset.source.roots="['my/videos']"
-_base_ = ['../_base_/default_runtime.py']
-
-model = dict(
-    type='MAMP',
-    backbone=dict(type='VOSResNet18'),
-    matching_head=dict(type='LocalMatching', radius=12, topk=36),
-    memory=dict(type='FrameBank', anchors=(0, 5), recent=3, gap=2),
-    motion_estimator=dict(type='DISFlow'),
-    reconstruction_head=dict(type='LocalMatching', radius=6),
-    loss=dict(type='ColorReconstructionLoss', scale=20.),
-    geometry=dict(divisor=8, value=0.467))
-
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,
