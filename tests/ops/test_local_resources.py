@@ -96,3 +96,12 @@ def test_peak_of_memory(backend, height, width, limit):
     assert done.returncode == 0, done.stderr
     for peak in map(float, done.stdout.split()):
         assert 0 < peak <= limit
+
+
+def test_flushing_subnormal_numbers_ends_with_the_call(compiled, randn, threads):
+    query, keys = (compiled.to(30 * randn(*size)) for size in ((1, 8, *SIZE), (1, 8, 2, *SIZE)))
+    query.requires_grad_()
+    for count in (1, 2):
+        threads(count)
+        compiled(local_propagation, query, keys, randn(1, 1, 2, *SIZE), 2).sum().backward()
+        assert torch.tensor(1e-40).mul(.5) > 0
