@@ -26,14 +26,15 @@ from .segmentors import (
     MUNet,
     RVOSMask,
     SoftMAMP,
+    TrackingMAMP,
     VideoColorization,
     VideoSegmentor,
     VOSSession,
 )
 
 __all__ = [
-    'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'STMA', 'AdaptiveBank', 'COSNet',
-    'CentrePrior', 'ColorClassLoss', 'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy',
+    'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'STMA', 'AdaptiveBank', 'COSNet', 'CentrePrior',
+    'TrackingMAMP', 'ColorClassLoss', 'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy',
     'DISFlow', 'DenseCRF', 'EuclideanMatching', 'FlowPropagation', 'FrameBank', 'FrameMemory',
     'GaussianAppearance', 'GlobalMatching', 'LabelPropagation', 'LargestMovingRegion',
     'LocalMatching', 'MUNet', 'MemoryManager', 'MomentumPropagation', 'MotionEstimator',

@@ -182,7 +182,10 @@ def check_object_heads(cls: type) -> None:
 
 
 def check_motion(cls: type) -> None:
-    """(B,T,2,ceil(H/stride),ceil(W/stride)) float32 for one and three references, odd sizes."""
+    """(B,T,2,ceil(H/stride),ceil(W/stride)) float32 for one and three references, odd sizes.
+
+    Also where it is told what to begin with.
+    """
     model = build(cls)
     for size in ((32, 48), (33, 47)):
         videos = [FakeVideo(4, size, seed=seed) for seed in range(2)]
@@ -192,10 +195,13 @@ def check_motion(cls: type) -> None:
         assert not codes.requires_grad, 'remembered codes carry a graph'
         cells = -(-size[0] // model.stride), -(-size[1] // model.stride)
         for gaps in ([1], [3, 2, 1]):
-            offset = model(query, codes[:, :, -len(gaps):], gaps)
-            assert offset.shape == (2, len(gaps), 2, *cells), tuple(offset.shape)
-            assert offset.dtype == torch.float32, f'{offset.dtype} instead of float32'
-            assert offset.isfinite().all(), 'not finite'
+            start = None
+            for _ in range(2):
+                offset = model(query, codes[:, :, -len(gaps):], gaps, start)
+                assert offset.shape == (2, len(gaps), 2, *cells), tuple(offset.shape)
+                assert offset.dtype == torch.float32, f'{offset.dtype} instead of float32'
+                assert offset.isfinite().all(), 'not finite'
+                start = offset + 1
 
 
 def check_memory(cls: type) -> None:

@@ -1,4 +1,5 @@
 """Motion estimators without weights, on exact synthetic motion."""
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -39,6 +40,20 @@ def test_dis_stacks_references():
     assert both.shape == (1, 2, 2, 10, 14)
     for i in range(2):
         assert torch.equal(both[:, i:i + 1], dis(frame(images[0]), codes[:, :, i:i + 1], [1]))
+
+
+@pytest.mark.parametrize('cells', [(6, 0), (-8, 4)])
+def test_dis_begins_where_it_is_told(cells):
+    """Noise that has moved further than a search without a hint reaches; the hint is near."""
+    image = np.random.default_rng(0).integers(0, 255, (192, 240, 3), np.uint8)
+    image = cv2.GaussianBlur(image, (0, 0), 3)
+    dis = DISFlow()
+    code = dis.encode(frame(np.roll(image, np.multiply(cells[::-1], 4), (0, 1))))[:, :, None]
+    true = torch.tensor(cells).view(1, 1, 2, 1, 1).expand(-1, -1, -1, 48, 60)
+    errors = [(dis(frame(image, 1), code, [1], start) - true)[0, 0, :, 12:-12, 12:-12].norm(dim=0)
+              for start in (None, true + .5)]
+    assert errors[0].median() > 1
+    assert errors[1].median() < .1
 
 
 def test_zero_flow():

@@ -1,6 +1,7 @@
 """The tool that measures the results. Oracles: tools/test.py run by hand, arithmetic."""
 import importlib.util
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -81,6 +82,29 @@ def test_lists_commands(run):
     assert len(lines) == len(ROWS)
     assert lines[0] == ('python tools/test.py configs/baselines/first_mask_davis2016.py '
                         '--cfg-options test_dataloader.dataset.data_root=here    # 1')
+
+
+def test_writes_tables_and_commands_between_marks(run, tmp_path):
+    path = tmp_path / 'page.md'
+    path.write_text(f'above\n\n{tool.BEGIN}\nold\n{tool.END}\n\nbelow\n')
+    for _ in range(2):  # the second time finds what the first one wrote
+        status, out, _ = run('--show', '--write', path)
+        assert status == 0
+        above, block, below = re.split(f'{tool.BEGIN}|{tool.END}', path.read_text())
+        assert (above, below) == ('above\n\n', '\n\nbelow\n')
+        text, commands = block.strip().split('\n\n```\n')
+        assert text == out.strip()
+        assert [shlex.split(line, comments=True)[1:] for line in commands.splitlines()[:-1]] == [
+            tool.command(row, '$DAVIS', '$RAFT') for row in ROWS]
+
+
+def test_a_text_without_marks_is_left_alone(run, tmp_path):
+    path = tmp_path / 'page.md'
+    path.write_text(f'{tool.BEGIN}\n')
+    status, _, err = run('--show', '--write', path)
+    assert status == 2
+    assert f'expected a line {tool.BEGIN} and below it a line {tool.END}' in err
+    assert path.read_text() == f'{tool.BEGIN}\n'
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Measure all results anew: accuracy, seconds per frame and peak memory of every row.
 
 python tools/analysis_tools/reproduce_table.py --davis ROOT [--raft FILE] [--results FILE]
-    [--rows N [N ...]] [--list | --show]
+    [--rows N [N ...]] [--list | --show] [--write README.md]
 
 ROOT has the layout of DAVIS-2016. Every row of results.yml is one run of tools/test.py. Each is
 noted in FILE as soon as it is measured, with day, machine and weights, and a second call measures
@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = Path(__file__).with_name('results.yml')
 SCORES = ('J&F', 'J', 'F', 'T')
 PACE = re.compile(r'(\d+\.\d+) s/frame \(')
+BEGIN, END = '<!-- results -->', '<!-- end of results -->'
 Row = dict[str, Any]
 
 
@@ -49,6 +50,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rows', type=int, nargs='+', metavar='N', help='these rows only, anew')
     parser.add_argument('--list', action='store_true', help='print the commands, run nothing')
     parser.add_argument('--show', action='store_true', help='print the tables, run nothing')
+    parser.add_argument('--write', type=Path, metavar='FILE', help='put tables and commands into '
+                        f'this text, too, between {BEGIN} and {END}')
     return parser.parse_args()
 
 
@@ -141,6 +144,27 @@ def as_text(tables: dict[str, list[Row]], results: dict[str, Row]) -> str:
                           for name, rows in tables.items()), f"Measured {'; '.join(runs)}."])
 
 
+def as_commands(tables: dict[str, list[Row]]) -> str:
+    """What measures each row, for a shell with the variables DAVIS and RAFT."""
+    return '\n'.join(f"python {' '.join(command(row, '$DAVIS', '$RAFT'))}    # {row['number']}"
+                     for rows in tables.values() for row in rows)
+
+
+def filled(text: str, tables: dict[str, list[Row]], results: dict[str, Row]) -> str:
+    """A text with tables and commands between the two marks.
+
+    Raises:
+        ValueError: There are no such marks.
+    """
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f'expected a line {BEGIN} and below it a line {END}; put them where the '
+                         'results belong')
+    block = f'{as_text(tables, results)}\n\n```\n{as_commands(tables)}\n```'
+    return f'{before}{begin}\n\n{block}\n\n{end}{after}'
+
+
 def main() -> None:
     """List, show, or measure what is missing and show."""
     args = parse_args()
@@ -162,6 +186,10 @@ def main() -> None:
             with atomic_path(args.results) as part:
                 part.write_text(json.dumps(results, indent=1))
     print(as_text(tables, results))
+    if args.write:
+        text = filled(args.write.read_text(), tables, results)
+        with atomic_path(args.write) as part:
+            part.write_text(text)
 
 
 if __name__ == '__main__':

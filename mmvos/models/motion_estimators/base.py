@@ -37,13 +37,15 @@ class MotionEstimator(BaseModule):
         """What is stored of a frame to estimate motion towards it later: (B,Cm,hm,wm)."""
 
     @abstractmethod
-    def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int]) -> Tensor:
+    def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int],
+                start: Tensor | None = None) -> Tensor:
         """Estimate motion from the frame to each reference.
 
         Args:
             frame: The query.
             ref_codes: (B,Cm,T,hm,wm), what `encode` gave for the references.
             gaps: T distances in frames, query index minus reference index.
+            start: What to begin the search with, as the result; None: no motion.
 
         Returns:
             (B,T,2,h,w) float32 in feature cells, xy, p_ref = p_query + offset, not rounded.

@@ -40,18 +40,27 @@ class DISFlow(MotionEstimator):
                      mode='replicate')
         return (grey * 255).round().byte().cpu()
 
-    def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int]) -> Tensor:
+    def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int],
+                start: Tensor | None = None) -> Tensor:
         """Flow of each (query, reference) pair, read at the kernel centre of each cell."""
         query = self.code(frame)[:, 0].numpy()
         refs = ref_codes[:, 0].cpu().numpy()
+        starts = np.full(refs.shape[:2], None) if start is None else self._from_cells(
+            start, query.shape[1:])
         # one DIS object per call: it keeps buffers and is not safe to share
         dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         flows = np.stack([
-            np.stack([dis.calc(query[b], np.ascontiguousarray(ref), None) for ref in refs[b]])
-            for b in range(len(query))
+            np.stack([dis.calc(image, np.ascontiguousarray(ref), begin)
+                      for ref, begin in zip(*pair, strict=True)])
+            for image, *pair in zip(query, refs, starts, strict=True)
         ])
         flow = torch.from_numpy(flows).permute(0, 1, 4, 2, 3).to(frame.image.device)
         return self._to_cells(flow, self.grid_size(frame))
+
+    def _from_cells(self, start: Tensor, size: tuple[int, int]) -> np.ndarray:
+        """(B,T,2,h,w) in cells to (B,T,H',W',2) in grey pixels, near enough to begin with."""
+        wide = F.interpolate(start.flatten(0, 1), size, mode='bilinear') * self.stride / self.scale
+        return wide.permute(0, 2, 3, 1).unflatten(0, start.shape[:2]).contiguous().cpu().numpy()
 
     def _to_cells(self, flow: Tensor, size: tuple[int, int]) -> Tensor:
         """(B,T,2,H',W') in grey pixels to (B,T,2,h,w) in cells, sampled at kernel centres."""

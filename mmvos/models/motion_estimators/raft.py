@@ -103,22 +103,25 @@ class RAFT(MotionEstimator):
         return self.fnet(self._image(frame)).float()
 
     @torch.no_grad()
-    def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int]) -> Tensor:
+    def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int],
+                start: Tensor | None = None) -> Tensor:
         """Flow of every (query, reference) pair, bilinearly enlarged (align_corners=True)."""
         query = self.code(frame)
         context = self.cnet(self._image(frame))
         hidden, context = context.split((self.hidden_channels,
                                          context.shape[1] - self.hidden_channels), 1)
-        start = torch.tanh(hidden), self.update_block.gru.prepare(torch.relu(context))
+        state = torch.tanh(hidden), self.update_block.gru.prepare(torch.relu(context))
         batch, _, num, height, width = ref_codes.shape
-        flow = torch.empty(num, batch, 2, height, width, device=query.device)
+        flow = torch.zeros(num, batch, 2, height, width, device=query.device)
+        if start is not None:
+            flow = self._from_cells(start, (height, width))
         for iters, far in ((self.iters_near, False), (self.iters_far, True)):
             members = [t for t, gap in enumerate(gaps) if (gap > self.far_gap) == far]
             if not members:
                 continue
             refs = ref_codes[:, :, members].transpose(0, 2).transpose(1, 2).flatten(0, 1)
-            flow[members] = self._iterate(query, refs, start, iters).unflatten(
-                0, (len(members), batch))
+            flow[members] = self._iterate(query, refs, state, flow[members].flatten(0, 1),
+                                          iters).unflatten(0, (len(members), batch))
         return self._to_cells(flow, self.grid_size(frame))
 
     def _image(self, frame: Frame) -> Tensor:
@@ -129,16 +132,16 @@ class RAFT(MotionEstimator):
             image = F.pad(image, (0, right, 0, below), mode='replicate')
         return (2 * image - 1).contiguous(memory_format=torch.channels_last)
 
-    def _iterate(self, query: Tensor, refs: Tensor, start: tuple, iters: int) -> Tensor:
-        """Flow (N,2,h,w) in cells of 1/8 from the query, repeated, to N references."""
-        hidden, cells = start
+    def _iterate(self, query: Tensor, refs: Tensor, state: tuple, flow: Tensor,
+                 iters: int) -> Tensor:
+        """Flow (N,2,h,w) in cells of 1/8 from the query, repeated, to N references, improved."""
+        hidden, cells = state
         repeat = len(refs) // len(query)
         hidden, cells = _repeat(hidden, repeat), [(_repeat(c, repeat), *w) for c, *w in cells]
         with torch.autocast(refs.device.type, enabled=False):
             pyramid = CorrelationPyramid(_repeat(query, repeat), refs, levels=LEVELS,
                                          radius=self.radius)
         origin = _grid(refs)
-        flow = torch.zeros_like(origin).expand(len(refs), -1, -1, -1)
         block = self.update_block
         for _ in range(iters):
             with torch.autocast(refs.device.type, enabled=False):
@@ -146,6 +149,11 @@ class RAFT(MotionEstimator):
             hidden = block.gru(hidden, block.encoder(corr, flow), cells)
             flow = flow + block.flow_head(hidden).float()
         return flow
+
+    def _from_cells(self, start: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B,T,2,h,w) in cells of `stride` pixels to (T,B,2,h8,w8) in cells of 8."""
+        coarse = F.interpolate(start.flatten(0, 1), size, mode='bilinear', align_corners=True)
+        return (coarse * self.stride / CELL).unflatten(0, start.shape[:2]).transpose(0, 1)
 
     def _to_cells(self, flow: Tensor, size: tuple[int, int]) -> Tensor:
         """(T,B,2,h8,w8) in cells of 8 pixels to (B,T,2,h,w) in cells of `stride` pixels."""

@@ -18,6 +18,7 @@ class ZeroFlow(MotionEstimator):
         """Nothing to store: (B,0,1,1)."""
         return frame.image.new_zeros(frame.image.shape[0], 0, 1, 1)
 
-    def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int]) -> Tensor:
+    def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int],
+                start: Tensor | None = None) -> Tensor:
         """(B,T,2,h,w) zeros."""
         return frame.image.new_zeros(frame.image.shape[0], len(gaps), 2, *self.grid_size(frame))

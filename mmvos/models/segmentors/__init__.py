@@ -6,7 +6,7 @@ from .cosnet import COSNet, COSNetAlone, COSNetGroup, COSNetPredictions
 from .flow_propagation import FlowPropagation
 from .geometry import Geometry
 from .label_propagation import LabelPropagation, drop_channel
-from .mamp import MAMP, SoftMAMP
+from .mamp import MAMP, SoftMAMP, TrackingMAMP
 from .mast import MAST, ReleasedMAST
 from .momentum import MomentumPropagation
 from .munet import MUNet, MUNetAddition, MUNetWithoutUncertainty
@@ -21,7 +21,7 @@ from .zero_shot_baselines import CentrePrior, LargestMovingRegion
 
 __all__ = [
     'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'STMA', 'COSNet', 'COSNetAlone', 'COSNetGroup',
-    'COSNetPredictions', 'CentrePrior', 'CorrFlow', 'FlowPropagation', 'Geometry',
+    'COSNetPredictions', 'CentrePrior', 'TrackingMAMP', 'CorrFlow', 'FlowPropagation', 'Geometry',
     'LabelPropagation', 'LargestMovingRegion', 'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty',
     'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'STMAWithoutFrames', 'STMAWithoutIdentities',
     'STMAWithoutObjects', 'SoftMAMP', 'SupervisedSegmentor', 'VOSSession', 'VideoColorization',

@@ -159,6 +159,16 @@ def test_enlarging_a_ramp():
     torch.testing.assert_close(fine[1], torch.linspace(0, 10, 12)[:, None].expand(-1, 18))
 
 
+def test_begins_where_it_is_told():
+    """Without a step that is the result; a ramp stands on both grids exactly."""
+    net = RAFT(iters_near=0, iters_far=0)
+    *refs, query = frames(3, size=(64, 96), batch=2)
+    codes = torch.stack([net.code(frame) for frame in refs], 2)
+    start = torch.stack([grid(16, 24).flip(2), .5 * grid(16, 24)], 1).expand(2, -1, -1, -1, -1)
+    torch.testing.assert_close(net(query, codes, [20, 1], start), start)
+    assert (net(query, codes, [20, 1]) == 0).all()
+
+
 def test_correlation_stays_float32_under_autocast():
     net = RAFT(iters_near=1)
     ref, query = frames(2, size=(64, 64))

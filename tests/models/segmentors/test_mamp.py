@@ -3,11 +3,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmvos.models import MAMP, ColorReconstructionLoss, SoftMAMP
+from mmvos.models import MAMP, ColorReconstructionLoss, SoftMAMP, TrackingMAMP
 from mmvos.models.losses import color_reconstruction_loss
+from mmvos.models.motion_estimators import MotionEstimator
 from mmvos.models.segmentors import drop_channel
 from mmvos.models.segmentors.label_propagation import share_unknown
 from mmvos.ops import rgb_to_lab, upsample_half_pixel
+from mmvos.structures import Frame
 from mmvos.testing.construction_contracts import build
 from mmvos.testing.fakes import FakeVideo, fake_frames
 
@@ -151,6 +153,87 @@ def test_what_is_remembered_of_a_blurred_mask(cls, hard):
     label = session.state.banks['frames'].read('label', 3)[0, 0, 0, 0]
     assert (label - cells[0, 0]).abs().max() < 1e-5
     assert label.unique().numel() == 2 if hard else label.unique().numel() > 4
+
+
+class KnownMotion(MotionEstimator):
+    """A camera that comes nearer by `zoom` in each frame, or turns by `shift` cells, xy.
+
+    Straight flow, or a search that is told where to begin, finds no motion if it is `lost`.
+    """
+
+    def __init__(self, zoom=1., shift=(0., 0.), lost=None):
+        super().__init__()
+        self.zoom, self.shift, self.lost, self.calls = zoom, torch.tensor(shift), lost, []
+
+    def encode(self, frame):
+        return frame.image[:, :1, ::4, ::4]
+
+    def forward(self, frame, ref_codes, gaps, start=None):
+        self.calls.append((gaps, start))
+        lost = self.lost == ('straight' if start is None else 'tracked')
+        return torch.stack([self.motion(self.grid_size(frame), gap) * (gap == 1 or not lost)
+                            for gap in gaps])[None]
+
+    def motion(self, size, gap):
+        height, width = size
+        cells = torch.stack(torch.meshgrid(torch.arange(width), torch.arange(height),
+                                           indexing='xy'))
+        centre = torch.tensor([(width - 1) / 2, (height - 1) / 2])[:, None, None]
+        return (self.zoom**gap - 1) * (cells - centre) + gap * self.shift[:, None, None]
+
+
+def tracking(motion, **memory):
+    return build(TrackingMAMP, backbone=dict(type='RawColor'), motion_estimator=motion,
+                 memory=dict(type='FrameBank', **memory)).eval()
+
+
+@pytest.mark.parametrize('motion', [dict(zoom=.9), dict(shift=(1.3, -.4)), dict(shift=(-3., 0.))])
+def test_the_search_begins_where_the_chain_of_motion_ends(motion):
+    """Motion linear in the cells: between cells nothing is lost, at the border the nearest counts.
+    """
+    motion = KnownMotion(**motion)
+    session = tracking(motion, anchors=(0, 2), recent=2, gap=3).session()
+    for t in range(12):
+        image = np.full((48, 64, 3), 100, np.uint8)
+        session.step(image, disc(10, (48, 64), (24, 32)) if t == 0 else None)
+    bank = session.state.banks['frames']
+    assert [gaps for gaps, _ in motion.calls[-2:]] == [[11, 9, 4, 1], [11, 9, 4]]
+    assert motion.calls[-2][1] is None
+    expected = torch.stack([motion.motion((12, 16), gap) for gap in (11, 9, 4)])
+    torch.testing.assert_close(motion.calls[-1][1], expected[None], rtol=0, atol=1e-4)
+    for index in (9, 8, 0):  # not read by frame 11, not read by frame 11, read
+        torch.testing.assert_close(bank.items[index].shared['trace'][0],
+                                   motion.motion((12, 16), 11 - index), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize('lost', ['straight', 'tracked'])
+@torch.no_grad()
+def test_cells_take_the_flow_that_leads_to_their_features(lost):
+    """Noise moves by whole cells, one of both flows says that nothing does."""
+    model = tracking(KnownMotion(shift=(-2., 1.), lost=lost), anchors=(0,), recent=2)
+    noise = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
+    noise = noise.repeat(4, 0).repeat(4, 1)  # a cell of one colour
+    state = model.init_state(None)
+    for t in range(5):
+        image = torch.from_numpy(np.roll(noise, (-4 * t, 8 * t), (0, 1)))
+        frame = Frame(t, image.movedim(-1, 0)[None] / 255)
+        if t == 0:
+            frame.masks, frame.given, frame.valid = (
+                torch.from_numpy(disc(12, (96, 128), (48, 64)))[None, None].float(),
+                torch.ones(1, 1, dtype=torch.bool), torch.ones(1, 1, dtype=torch.bool))
+        model.step(frame, state)
+    bank = state.banks['frames']
+    offset = model.offset(Frame(5, torch.from_numpy(
+        np.roll(noise, (-20, 40), (0, 1))).movedim(-1, 0)[None] / 255), bank)
+    inner = offset[0, :, :, 8:-8, 12:-12]
+    for t, gap in enumerate(5 - index for index in bank.indices(5)):
+        assert (inner[t, 0] == -2 * gap).all()
+        assert (inner[t, 1] == gap).all()
+
+
+def test_tracking_needs_the_newest_frame():
+    with pytest.raises(ValueError, match='expected recent >= 1 in memory, got 0'):
+        build(TrackingMAMP, memory=dict(type='FrameBank', anchors=(0,), recent=0))
 
 
 def test_unknown_upsampling():
