@@ -6,10 +6,10 @@ _base_ = ['../_base_/datasets/synthetic.py', '../_base_/default_runtime.py']
 model = dict(
     type='TrackingMAMP',
     backbone=dict(type='VOSResNet18'),
-    matching_head=dict(type='EuclideanMatching', radius=12, topk=36),
+    matching_head=dict(type='EuclideanMatching', radius=12, topk=36, temperature=16.),
     memory=dict(type='FrameBank', anchors=(0, 5), recent=3, gap=2),
     motion_estimator=dict(type='DISFlow'),
-    reconstruction_head=dict(type='EuclideanMatching', radius=6, temperature=16.),
+    reconstruction_head=dict(type='EuclideanMatching', radius=12, temperature=16.),
     loss=dict(type='ColorReconstructionLoss', scale=20.),
     upsample='kernel_centre',
     geometry=dict(divisor=8, value=0.467))
