@@ -34,11 +34,11 @@ from .segmentors import (
 
 __all__ = [
     'AGAME', 'MAMP', 'MAST', 'RAFT', 'RVOS', 'STM', 'STMA', 'AdaptiveBank', 'COSNet', 'CentrePrior',
-    'TrackingMAMP', 'ColorClassLoss', 'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy',
-    'DISFlow', 'DenseCRF', 'EuclideanMatching', 'FlowPropagation', 'FrameBank', 'FrameMemory',
-    'GaussianAppearance', 'GlobalMatching', 'LabelPropagation', 'LargestMovingRegion',
-    'LocalMatching', 'MUNet', 'MemoryManager', 'MomentumPropagation', 'MotionEstimator',
-    'MovedWindowMatching', 'ObjectHeads', 'OnlineAdaptation', 'RVOSMask', 'RawColor',
-    'RefineDecoder', 'Refiner', 'SoftMAMP', 'UsageBank', 'VOSDataPreprocessor', 'VOSResNet18',
-    'VOSSession', 'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
+    'ColorClassLoss', 'ColorReconstructionLoss', 'CorrFlow', 'CrossEntropy', 'DISFlow', 'DenseCRF',
+    'EuclideanMatching', 'FlowPropagation', 'FrameBank', 'FrameMemory', 'GaussianAppearance',
+    'GlobalMatching', 'LabelPropagation', 'LargestMovingRegion', 'LocalMatching', 'MUNet',
+    'MemoryManager', 'MomentumPropagation', 'MotionEstimator', 'MovedWindowMatching', 'ObjectHeads',
+    'OnlineAdaptation', 'RVOSMask', 'RawColor', 'RefineDecoder', 'Refiner', 'SoftMAMP',
+    'TrackingMAMP', 'UsageBank', 'VOSDataPreprocessor', 'VOSResNet18', 'VOSSession',
+    'VideoColorization', 'VideoSegmentor', 'ZeroFlow'
 ]

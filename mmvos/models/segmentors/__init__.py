@@ -21,9 +21,10 @@ from .zero_shot_baselines import CentrePrior, LargestMovingRegion
 
 __all__ = [
     'AGAME', 'MAMP', 'MAST', 'RVOS', 'STM', 'STMA', 'COSNet', 'COSNetAlone', 'COSNetGroup',
-    'COSNetPredictions', 'CentrePrior', 'TrackingMAMP', 'CorrFlow', 'FlowPropagation', 'Geometry',
+    'COSNetPredictions', 'CentrePrior', 'CorrFlow', 'FlowPropagation', 'Geometry',
     'LabelPropagation', 'LargestMovingRegion', 'MUNet', 'MUNetAddition', 'MUNetWithoutUncertainty',
     'MomentumPropagation', 'RVOSMask', 'ReleasedMAST', 'STMAWithoutFrames', 'STMAWithoutIdentities',
-    'STMAWithoutObjects', 'SoftMAMP', 'SupervisedSegmentor', 'VOSSession', 'VideoColorization',
-    'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given', 'segment_video'
+    'STMAWithoutObjects', 'SoftMAMP', 'SupervisedSegmentor', 'TrackingMAMP', 'VOSSession',
+    'VideoColorization', 'VideoSegmentor', 'drop_channel', 'drop_rgb', 'merge_given',
+    'segment_video'
 ]

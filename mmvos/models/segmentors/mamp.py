@@ -144,10 +144,10 @@ class TrackingMAMP(SoftMAMP):
         return frame.cached('motion', lambda: self._motion(frame, bank))
 
     def _motion(self, frame: Frame, bank: FrameMemory) -> tuple[Tensor, dict[int, Tensor]]:
-        read = bank.indices(frame.index)
-        *old, _ = read  # the newest is last
-        straight = self._flow(frame, bank, read)
-        step = straight[:, -1]
+        read, newest = bank.indices(frame.index), max(bank.items)
+        flow = self._flow(frame, bank, sorted({*read, newest}))
+        straight, step = flow[:, :len(read)], flow[:, -1]
+        old = [index for index in read if index != newest]
         traces = {index: step + warp(item.shared['trace'], into_map(step))
                   for index, item in bank.items.items()}
         if old:

@@ -231,6 +231,20 @@ def test_cells_take_the_flow_that_leads_to_their_features(lost):
         assert (inner[t, 1] == gap).all()
 
 
+@pytest.mark.parametrize('annotated', [True, False])
+def test_traces_go_on_after_a_pause_without_objects(annotated):
+    """Frames 4 to 7 have nothing to remember; the next one is traced to all that still is."""
+    motion = KnownMotion(shift=(1., 0.))
+    session = tracking(motion, recent=2, annotated=annotated).session()
+    mask = disc(10, (48, 64), (24, 32))
+    for t in range(10):
+        if t == 4:
+            session.remove([1])
+        session.step(np.full((48, 64, 3), 100, np.uint8), mask if t in (0, 8) else None)
+    for index, item in session.state.banks['frames'].items.items():
+        torch.testing.assert_close(item.shared['trace'][0], motion.motion((12, 16), 9 - index))
+
+
 def test_tracking_needs_the_newest_frame():
     with pytest.raises(ValueError, match='expected recent >= 1 in memory, got 0'):
         build(TrackingMAMP, memory=dict(type='FrameBank', anchors=(0,), recent=0))
