@@ -101,10 +101,17 @@ def test_writes_tables_and_commands_between_marks(run, tmp_path):
 def test_a_text_without_marks_is_left_alone(run, tmp_path):
     path = tmp_path / 'page.md'
     path.write_text(f'{tool.BEGIN}\n')
-    status, _, err = run('--show', '--write', path)
+    status, out, err = run('--rows', 1, '--davis', 'nowhere', '--write', path)
     assert status == 2
+    assert out == ''
     assert f'expected a line {tool.BEGIN} and below it a line {tool.END}' in err
     assert path.read_text() == f'{tool.BEGIN}\n'
+
+
+def test_a_list_is_not_written(run, tmp_path):
+    status, _, err = run('--list', '--write', tmp_path / 'page.md')
+    assert status == 2
+    assert 'leave --write out, or give --show' in err
 
 
 @pytest.mark.slow

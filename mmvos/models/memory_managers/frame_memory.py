@@ -54,7 +54,8 @@ class FrameMemory(MemoryManager):
         """Memorise a frame and evict what no later read can see; see `MemoryManager.add`."""
         if self.start is None:
             self.start = index
-        kept = bool(torch.as_tensor(permanent).any())
+        again = index in self.items  # a step that ran out of memory may be taken again
+        kept = bool(torch.as_tensor(permanent).any()) or again and self.items[index].permanent
         self.items[index] = MemoryItem(dict(shared or {}), dict(objects or {}), kept)
         self.items = {i: item for i, item in self.items.items()
                       if item.permanent or self.needed(i, index)}

@@ -46,7 +46,7 @@ class DISFlow(MotionEstimator):
         query = self.code(frame)[:, 0].numpy()
         refs = ref_codes[:, 0].cpu().numpy()
         starts = np.full(refs.shape[:2], None) if start is None else self._from_cells(
-            start, query.shape[1:])
+            start, frame.image.shape[-2:], query.shape[1:])
         # one DIS object per call: it keeps buffers and is not safe to share
         dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         flows = np.stack([
@@ -57,9 +57,12 @@ class DISFlow(MotionEstimator):
         flow = torch.from_numpy(flows).permute(0, 1, 4, 2, 3).to(frame.image.device)
         return self._to_cells(flow, self.grid_size(frame))
 
-    def _from_cells(self, start: Tensor, size: tuple[int, int]) -> np.ndarray:
+    def _from_cells(self, start: Tensor, image: tuple[int, int],
+                    size: tuple[int, int]) -> np.ndarray:
         """(B,T,2,h,w) in cells to (B,T,H',W',2) in grey pixels, near enough to begin with."""
-        wide = F.interpolate(start.flatten(0, 1), size, mode='bilinear') * self.stride / self.scale
+        seen = [-(-n // self.scale) for n in image]  # the rest of `size` is padding
+        wide = F.interpolate(start.flatten(0, 1), seen, mode='bilinear') * self.stride / self.scale
+        wide = F.pad(wide, (0, size[1] - seen[1], 0, size[0] - seen[0]), mode='replicate')
         return wide.permute(0, 2, 3, 1).unflatten(0, start.shape[:2]).contiguous().cpu().numpy()
 
     def _to_cells(self, flow: Tensor, size: tuple[int, int]) -> Tensor:

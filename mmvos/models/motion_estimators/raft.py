@@ -152,8 +152,11 @@ class RAFT(MotionEstimator):
 
     def _from_cells(self, start: Tensor, size: tuple[int, int]) -> Tensor:
         """(B,T,2,h,w) in cells of `stride` pixels to (T,B,2,h8,w8) in cells of 8."""
-        coarse = F.interpolate(start.flatten(0, 1), size, mode='bilinear', align_corners=True)
-        return (coarse * self.stride / CELL).unflatten(0, start.shape[:2]).transpose(0, 1)
+        scale = CELL // self.stride
+        fine = F.pad(start.flatten(0, 1), (0, size[1] * scale - start.shape[-1],
+                                           0, size[0] * scale - start.shape[-2]), mode='replicate')
+        coarse = F.interpolate(fine, size, mode='bilinear', align_corners=True)
+        return (coarse / scale).unflatten(0, start.shape[:2]).transpose(0, 1)
 
     def _to_cells(self, flow: Tensor, size: tuple[int, int]) -> Tensor:
         """(T,B,2,h8,w8) in cells of 8 pixels to (B,T,2,h,w) in cells of `stride` pixels."""

@@ -91,3 +91,11 @@ def test_grow_and_drop():
 def test_nothing_to_read_is_refused():
     with pytest.raises(ValueError, match='second frame'):
         FrameBank((5,), 0, annotated=False)
+
+
+def test_a_frame_added_again_stays_permanent():
+    """A step that ran out of memory is taken again, and then introduces nothing."""
+    bank = FrameBank(recent=1)
+    for index, permanent in ((0, True), (0, False), (1, False), (2, False)):
+        bank.add(index, shared=dict(key=torch.zeros(1, 2, 3, 4)), permanent=permanent)
+    assert sorted(bank.items) == [0, 2]

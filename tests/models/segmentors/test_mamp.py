@@ -166,9 +166,10 @@ class KnownMotion(MotionEstimator):
         self.zoom, self.shift, self.lost, self.calls = zoom, torch.tensor(shift), lost, []
 
     def encode(self, frame):
-        return frame.image[:, :1, ::4, ::4]
+        return torch.full_like(frame.image[:, :1, ::4, ::4], frame.index)
 
     def forward(self, frame, ref_codes, gaps, start=None):
+        assert ref_codes[0, 0, :, 0, 0].tolist() == [frame.index - gap for gap in gaps]
         self.calls.append((gaps, start))
         lost = self.lost == ('straight' if start is None else 'tracked')
         return torch.stack([self.motion(self.grid_size(frame), gap) * (gap == 1 or not lost)
@@ -243,6 +244,34 @@ def test_traces_go_on_after_a_pause_without_objects(annotated):
         session.step(np.full((48, 64, 3), 100, np.uint8), mask if t in (0, 8) else None)
     for index, item in session.state.banks['frames'].items.items():
         torch.testing.assert_close(item.shared['trace'][0], motion.motion((12, 16), 9 - index))
+
+
+def test_straight_flow_is_to_what_is_read_also_when_the_newest_frame_is_not():
+    motion = KnownMotion(shift=(1., 0.))
+    model = tracking(motion, anchors=(0,), recent=1, annotated=False)
+    session = model.session()
+    for _ in range(3):
+        session.step(np.full((48, 64, 3), 100, np.uint8), disc(10, (48, 64), (24, 32)))
+    bank, later = session.state.banks['frames'], Frame(6, torch.zeros(1, 3, 48, 64))
+    assert bank.indices(6) == [0]
+    straight, traces = model.motion(later, bank)
+    torch.testing.assert_close(straight[0], motion.motion((12, 16), 6)[None])
+    torch.testing.assert_close(traces[2][0], motion.motion((12, 16), 4))
+
+
+def test_misfit_is_the_mean_of_a_window_within_the_map():
+    """Colours in the place of features, nothing moves: squared differences of all three."""
+    model = tracking(KnownMotion(), recent=1)
+    rng, session = np.random.default_rng(0), model.session()
+    first, second = rng.integers(0, 255, (2, 48, 64, 3)).astype(np.uint8)
+    session.step(first, disc(10, (48, 64), (24, 32)))
+    frame = Frame(1, torch.from_numpy(second).movedim(-1, 0)[None] / 255)
+    bank = session.state.banks['frames']
+    out = model.misfit(frame, bank, torch.zeros(1, 1, 2, 12, 16))
+    each = (model.features(frame) - bank.read('key', 1)[:, :, 0]).square().mean(1)[0]
+    for y, x in ((0, 0), (5, 7), (11, 2)):
+        window = each[max(0, y - 3):y + 4, max(0, x - 3):x + 4]
+        assert out[0, 0, 0, y, x].item() == pytest.approx(window.mean().item(), rel=1e-5)
 
 
 def test_tracking_needs_the_newest_frame():

@@ -43,8 +43,8 @@ void* Threads::allocate(size_t bytes) {
 
 namespace {
 
-// Subnormal numbers are 0 while this lives, in threads begun meanwhile, too. Shares of a softmax
-// that nothing can see are as small as that, and a processor takes ten times as long over them.
+// Subnormal numbers are 0 in this thread while this lives. Shares of a softmax that nothing can see
+// are as small as that, and a processor takes ten times as long over them.
 struct FlushSubnormals {
 #ifdef MMVOS_X86
   const unsigned before = _mm_getcsr();
@@ -69,9 +69,9 @@ void Threads::run(int64_t units, size_t scratch_bytes, Task task, void* args) {
     if (!scratch.of[i]) throw std::bad_alloc();
   }
 
-  [[maybe_unused]] const FlushSubnormals flush;
   std::atomic<int64_t> next{0};
   auto work = [&](int64_t worker) {
+    [[maybe_unused]] const FlushSubnormals flush;
     for (int64_t unit; (unit = next.fetch_add(1)) < units;)
       task(args, unit, scratch.of[worker]);
   };
