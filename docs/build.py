@@ -79,13 +79,13 @@ def results_tool() -> ModuleType:
     return tool
 
 
-def numbers(method: str) -> str:
-    """What was measured here with the configs of a method; '' for nothing."""
+def numbers(method: str, text: str) -> str:
+    """What was measured with the configs of a method and its text does not show; '' for nothing."""
     tool = results_tool()
     results = json.loads(RESULTS.read_text())
     tables = {name: chosen for name, rows in tool.load_tables().items() if (chosen := [
         row for row in rows if Path(row['config']).parts[1] == method
-        and tool.measured(row, results)])}
+        and f'<!-- results: {name} -->' not in text and tool.measured(row, results)])}
     if not tables:
         return ''
     return (f'\n## Numbers\n\nTen sequences of DAVIS-2016 val, see [the results](/results.md). '
@@ -103,7 +103,7 @@ def sources() -> dict[str, tuple[Path, str]]:
     for path in [*(ROOT / 'configs').glob('*/README.md'), *(ROOT / 'checkpoints').glob('*.md')]:
         text = path.read_text()
         if path.parent.parent.name == 'configs':
-            text += numbers(path.parent.name)
+            text += numbers(path.parent.name, text)
         pages[page_of(path)] = path.parent, text
     pages['contributing'] = ROOT, (ROOT / 'CONTRIBUTING.md').read_text()
     pages['changelog'] = ROOT, (ROOT / 'CHANGELOG.md').read_text()

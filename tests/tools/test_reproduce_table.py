@@ -22,6 +22,12 @@ SPEC = importlib.util.spec_from_file_location('reproduce_table', TOOL)
 tool = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tool)
 ROWS = [row for rows in tool.load_tables().values() for row in rows]
+END = '<!-- end of results -->'
+
+
+def begin(table):
+    """Mark above a table."""
+    return f'<!-- results: {table} -->\n'
 
 
 @pytest.fixture
@@ -84,28 +90,42 @@ def test_lists_commands(run):
                         '--cfg-options test_dataloader.dataset.data_root=here    # 1')
 
 
-def test_writes_tables_and_commands_between_marks(run, tmp_path):
-    path = tmp_path / 'page.md'
-    path.write_text(f'above\n\n{tool.BEGIN}\nold\n{tool.END}\n\nbelow\n')
+def test_writes_named_tables_and_commands_between_marks(run, tmp_path):
+    tables = tool.load_tables()
+    first, last = list(tables)[0], list(tables)[-1]
+    pages = [tmp_path / 'a.md', tmp_path / 'b.md']
+    pages[0].write_text(f'above\n\n{begin(first)}old\n{END}\n\nbetween\n'
+                        f'{begin(last)}{END}\nbelow\n')
+    pages[1].write_text(f'{begin(last)}{END}')
     for _ in range(2):  # the second time finds what the first one wrote
-        status, out, _ = run('--show', '--write', path)
+        status, out, _ = run('--show', '--write', *pages)
         assert status == 0
-        above, block, below = re.split(f'{tool.BEGIN}|{tool.END}', path.read_text())
-        assert (above, below) == ('above\n\n', '\n\nbelow\n')
-        text, commands = block.strip().split('\n\n```\n')
-        assert text == out.strip()
-        assert [shlex.split(line, comments=True)[1:] for line in commands.splitlines()[:-1]] == [
-            tool.command(row, '$DAVIS', '$RAFT') for row in ROWS]
+        pieces = re.split('<!-- .*? -->', pages[0].read_text())
+        assert [pieces[n] for n in (0, 2, 4)] == ['above\n\n', '\n\nbetween\n', '\nbelow\n']
+        for name, block in ((first, pieces[1]), (last, pieces[3])):
+            text, commands = block.strip().split('\n\n```\n')
+            table, when = text.rsplit('\n\n', 1)
+            assert table.startswith(f'{name}:\n\n| row |')
+            assert table in out
+            assert when == 'Measured not yet.'
+            assert [shlex.split(line, comments=True)[1:] for line in commands.splitlines()[:-1]
+                    ] == [tool.command(row, '$DAVIS', '$RAFT') for row in tables[name]]
+        assert pages[1].read_text() == f'{begin(last)[:-1]}{pieces[3]}{END}'
 
 
-def test_a_text_without_marks_is_left_alone(run, tmp_path):
+@pytest.mark.parametrize('text', [
+    'no marks', '{one}', '{end}\n{one}', '{one}{two}{end}', '{one}{end}{two}', '{bad}{end}'])
+def test_a_text_without_proper_marks_is_left_alone(run, tmp_path, text):
+    one, two = map(begin, list(tool.load_tables())[:2])
+    text = text.format(one=one, two=two, bad=begin('Hens'), end=END)
     path = tmp_path / 'page.md'
-    path.write_text(f'{tool.BEGIN}\n')
+    path.write_text(text)
     status, out, err = run('--rows', 1, '--davis', 'nowhere', '--write', path)
     assert status == 2
     assert out == ''
-    assert f'expected a line {tool.BEGIN} and below it a line {tool.END}' in err
-    assert path.read_text() == f'{tool.BEGIN}\n'
+    assert ('expected the name of a table in <!-- results: Hens -->; they are: With the first'
+            if 'Hens' in text else 'expected lines <!-- results: NAME OF A TABLE -->') in err
+    assert path.read_text() == text
 
 
 def test_a_list_is_not_written(run, tmp_path):

@@ -1,7 +1,7 @@
 """Measure all results anew: accuracy, seconds per frame and peak memory of every row.
 
 python tools/analysis_tools/reproduce_table.py --davis ROOT [--raft FILE] [--results FILE]
-    [--rows N [N ...]] [--list | --show] [--write README.md]
+    [--rows N [N ...]] [--list | --show] [--write FILE [FILE ...]]
 
 ROOT has the layout of DAVIS-2016. Every row of results.yml is one run of tools/test.py. Each is
 noted in FILE as soon as it is measured, with day, machine and weights, and a second call measures
@@ -35,7 +35,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = Path(__file__).with_name('results.yml')
 SCORES = ('J&F', 'J', 'F', 'T')
 PACE = re.compile(r'(\d+\.\d+) s/frame \(')
-BEGIN, END = '<!-- results -->', '<!-- end of results -->'
+BLOCK = re.compile(r'(<!-- results: ([^\n]*) -->\n)'
+                   r'((?:(?!<!-- results).)*?)(<!-- end of results -->)', re.DOTALL)
 Row = dict[str, Any]
 
 
@@ -50,8 +51,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--rows', type=int, nargs='+', metavar='N', help='these rows only, anew')
     parser.add_argument('--list', action='store_true', help='print the commands, run nothing')
     parser.add_argument('--show', action='store_true', help='print the tables, run nothing')
-    parser.add_argument('--write', type=Path, metavar='FILE', help='put tables and commands into '
-                        f'this text, too, between {BEGIN} and {END}')
+    parser.add_argument('--write', type=Path, nargs='+', default=[], metavar='FILE',
+                        help='texts to put tables and their commands into, each between lines '
+                        '<!-- results: NAME OF THE TABLE --> and <!-- end of results -->')
     return parser.parse_args()
 
 
@@ -141,7 +143,8 @@ def as_text(tables: dict[str, list[Row]], results: dict[str, Row]) -> str:
     runs = sorted({f"{scores['day']} on {scores['machine']}" for row in rows
                    if (scores := measured(row, results))})
     return '\n\n'.join([*(f'{name}:\n\n{as_markdown(rows, results)}'
-                          for name, rows in tables.items()), f"Measured {'; '.join(runs)}."])
+                          for name, rows in tables.items()),
+                        f"Measured {'; '.join(runs) or 'not yet'}."])
 
 
 def as_commands(tables: dict[str, list[Row]]) -> str:
@@ -151,18 +154,24 @@ def as_commands(tables: dict[str, list[Row]]) -> str:
 
 
 def filled(text: str, tables: dict[str, list[Row]], results: dict[str, Row]) -> str:
-    """A text with tables and commands between the two marks.
+    """A text with tables and their commands between the marks that name them.
 
     Raises:
-        ValueError: There are no such marks.
+        ValueError: There are no such marks, one lacks its end, or names no table.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f'expected a line {BEGIN} and below it a line {END}; put them where the '
-                         'results belong')
-    block = f'{as_text(tables, results)}\n\n```\n{as_commands(tables)}\n```'
-    return f'{before}{begin}\n\n{block}\n\n{end}{after}'
+    def block(match: re.Match) -> str:
+        begin, name, _, end = match.groups()
+        if name not in tables:
+            raise ValueError(f'expected the name of a table in {begin.strip()}; they are: '
+                             f"{'; '.join(tables)}")
+        table = {name: tables[name]}
+        return (f'{begin}\n{as_text(table, results)}\n\n```\n{as_commands(table)}\n```\n\n{end}')
+
+    text, count = BLOCK.subn(block, text)
+    if not count or count != text.count('<!-- results'):
+        raise ValueError('expected lines <!-- results: NAME OF A TABLE -->, each with a line '
+                         '<!-- end of results --> below it; put them where the results belong')
+    return text
 
 
 def main() -> None:
@@ -180,8 +189,8 @@ def main() -> None:
             print(f"python {shlex.join(words)}    # {row['number']}")
         return
     results = json.loads(args.results.read_text()) if args.results.is_file() else {}
-    if args.write:
-        filled(args.write.read_text(), tables, results)  # now: a text without marks costs hours
+    for path in args.write:
+        filled(path.read_text(), tables, results)  # now: a text without marks costs hours
     for row in [] if args.show else rows:
         chosen = row['number'] in args.rows if args.rows else not measured(row, results)
         if chosen and (args.raft or '{raft}' not in str(row.get('options'))):
@@ -190,9 +199,9 @@ def main() -> None:
             with atomic_path(args.results) as part:
                 part.write_text(json.dumps(results, indent=1))
     print(as_text(tables, results))
-    if args.write:
-        text = filled(args.write.read_text(), tables, results)
-        with atomic_path(args.write) as part:
+    for path in args.write:
+        text = filled(path.read_text(), tables, results)
+        with atomic_path(path) as part:
             part.write_text(text)
 
 
