@@ -12,7 +12,7 @@ from mmvos.apis import exit_with_message
 from mmvos.datasets import SyntheticVOS
 from mmvos.engine.hooks import FrameProgressHook
 from mmvos.evaluation.functional import boundary_accuracy, mean_recall_decay, region_similarity
-from mmvos.io import InputError, read_mask
+from mmvos.io import InputError, encode_mask, read_mask
 from mmvos.models import MAMP, VOSResNet18
 from mmvos.registry import MODELS
 
@@ -73,6 +73,27 @@ def test_without_masks(tmp_path, monkeypatch):
         scores.append(region_similarity(np.stack([ellipse] * 4), truth).mean())
     logged = [json.loads(file.read_text()) for file in (tmp_path / 'wd').glob('*/*.json')][0]
     assert logged['J'] == pytest.approx(np.mean(scores), abs=1e-12)
+
+
+def test_videos_with_first_masks_alone(tmp_path, monkeypatch, capsys):
+    """Nothing is scored: the refusal says how to go on, and then masks are written."""
+    mask = np.zeros((16, 24), np.uint8)
+    mask[4:9, 5:12] = 1
+    for kind, names in (('JPEGImages', ('0.png', '1.png')), ('Annotations', ('0.png',))):
+        for name in names:
+            path = tmp_path / kind / '480p/ant' / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_mask(mask))
+    (tmp_path / 'ImageSets/2016').mkdir(parents=True)
+    (tmp_path / 'ImageSets/2016/val.txt').write_text('ant\n')
+    command = ('test', ROOT / 'configs/baselines/first_mask_davis2016.py', '--work-dir',
+               tmp_path / 'wd', '--out', tmp_path / 'out', '--cfg-options',
+               f'test_dataloader.dataset.data_root={tmp_path}', 'log_level=WARNING')
+    with pytest.raises(SystemExit):
+        run(*command, monkeypatch=monkeypatch)
+    assert 'set test_evaluator=[]' in capsys.readouterr().err
+    run(*command, 'test_evaluator=[]', monkeypatch=monkeypatch)
+    assert all(np.array_equal(read_mask(tmp_path / f'out/ant/{t}.png'), mask) for t in range(2))
 
 
 def test_a_refiner_by_options(weights, tmp_path, monkeypatch, capfd):
