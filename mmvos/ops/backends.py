@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import library
@@ -64,6 +65,14 @@ def accumulator(dtype: torch.dtype) -> torch.dtype:
 def widened(x: Tensor) -> Tensor:
     """`x` in the type of its sums: half precision becomes float32."""
     return x.to(accumulator(x.dtype))
+
+
+def flushed_softmax(logits: Tensor, dim: int) -> Tensor:
+    """Softmax in float32 or wider with subnormal shares taken for 0.
+
+    They change no sum, but processors take about a hundred times as long over a product with them.
+    """
+    return F.threshold(logits.softmax(dim), torch.finfo(logits.dtype).tiny, 0.)
 
 
 def without_autocast(x: Tensor) -> AbstractContextManager[object]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmvos.ops import backends, library, local_correlation, local_propagation
-from mmvos.ops.backends import choose
+from mmvos.ops.backends import choose, flushed_softmax
 from mmvos.ops.local_propagation import MAX_RADIUS
 
 X, MANY = torch.ones(2, 3, 4, 5), torch.ones(2, 3, 2, 4, 5)
@@ -197,3 +197,25 @@ def test_a_type_that_the_library_lacks_is_refused_behind_the_front_too():
     half = X.half()
     with pytest.raises(library.LibraryError, match='float32, float64 and bfloat16'):
         torch.ops.mmvos.local_correlation(half, half, None, 0, 1)
+
+
+def test_flushed_softmax():
+    """Shares are those of float64, but 0 where float32 has only subnormal numbers."""
+    torch.manual_seed(0)
+    logits = (40 * torch.randn(500, 7)).requires_grad_()
+    shares = flushed_softmax(logits, 0)
+    tiny = torch.finfo(torch.float32).tiny
+    exact = logits.detach().double().softmax(0)
+    assert ((exact > 0) & (exact < tiny)).any()
+    # beside the border: the two softmaxes round differently
+    clear = (exact < 0.99 * tiny) | (exact > 1.01 * tiny)
+    torch.testing.assert_close(shares[clear].double(), exact.where(exact >= tiny, 0)[clear],
+                               rtol=1e-4, atol=0)
+    assert not ((shares > 0) & (shares < tiny)).any()
+    weights = torch.randn(500, 7)
+    found, = torch.autograd.grad((shares * weights).sum(), logits)
+    plain, = torch.autograd.grad((logits.softmax(0) * weights).sum(), logits)
+    # what was flushed had less than tiny times a difference of two weights
+    torch.testing.assert_close(found, plain, rtol=1e-6, atol=10 * tiny)
+    logits.data[3, 2] = torch.nan
+    assert flushed_softmax(logits, 0)[:, 2].isnan().all()

@@ -14,7 +14,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...ops.backends import widened, without_autocast
+from ...ops.backends import flushed_softmax, widened, without_autocast
 from ...registry import MODELS
 
 TILE_BYTES = 2**26  # of affinities at a time
@@ -70,8 +70,8 @@ class CoAttention(BaseModule):
         """Gated summaries Z_a (of b) and Z_b (of a) of one affinity, for training; (B,C,h,w)."""
         flat_a, flat_b = a.flatten(2), b.flatten(2)
         affinity = _products(*self.sides(flat_a, flat_b))
-        of_b = torch.einsum('bcn,bnm->bcm', flat_b, affinity.softmax(1).to(b.dtype))
-        of_a = torch.einsum('bcm,bnm->bcn', flat_a, affinity.softmax(2).to(a.dtype))
+        of_b = torch.einsum('bcn,bnm->bcm', flat_b, flushed_softmax(affinity, 1).to(b.dtype))
+        of_a = torch.einsum('bcm,bnm->bcn', flat_a, flushed_softmax(affinity, 2).to(a.dtype))
         return self.gated(of_b.view_as(a)), self.gated(of_a.view_as(b))
 
     def summary(self, target: Tensor, reference: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class CoAttention(BaseModule):
         left, right = self.sides(target.flatten(2), reference.flatten(2))
         source, parts = reference.flatten(2), []
         for tile in self._tiles(left, right.shape[-1]):
-            weights = _products(tile, right).softmax(1)
+            weights = flushed_softmax(_products(tile, right), 1)
             parts.append(torch.einsum('bcn,bnm->bcm', source, weights.to(source.dtype)))
         return torch.cat(parts, 2).unflatten(2, target.shape[-2:])
 

@@ -5,7 +5,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ...ops.backends import widened, without_autocast
+from ...ops.backends import flushed_softmax, widened, without_autocast
 from ...registry import MODELS
 
 TILE_BYTES = 2**26  # of affinities at a time
@@ -88,9 +88,9 @@ class GlobalMatching(BaseModule):
 
     def _softmax(self, logits: Tensor) -> Tensor:
         if self.training or self.topk is None or self.topk >= logits.shape[2]:
-            return logits.softmax(2)
+            return flushed_softmax(logits, 2)
         best, where = logits.topk(self.topk, 2)
-        return torch.zeros_like(logits).scatter(2, where, best.softmax(2))
+        return torch.zeros_like(logits).scatter(2, where, flushed_softmax(best, 2))
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
