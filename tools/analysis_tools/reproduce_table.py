@@ -149,8 +149,12 @@ def as_text(tables: dict[str, list[Row]], results: dict[str, Row]) -> str:
 
 def as_commands(tables: dict[str, list[Row]]) -> str:
     """What measures each row, for a shell with the variables DAVIS and RAFT."""
-    return '\n'.join(f"python {' '.join(command(row, '$DAVIS', '$RAFT'))}    # {row['number']}"
-                     for rows in tables.values() for row in rows)
+    def quoted(word: str) -> str:
+        return word if '$' in word else shlex.quote(word)
+
+    return '\n'.join(
+        f"python {' '.join(map(quoted, command(row, '$DAVIS', '$RAFT')))}    # {row['number']}"
+        for rows in tables.values() for row in rows)
 
 
 def filled(text: str, tables: dict[str, list[Row]], results: dict[str, Row]) -> str:

@@ -6,9 +6,15 @@ from .co_attention import (
     VanillaCoAttention,
 )
 from .global_ import GlobalMatching
-from .local import EuclideanMatching, LocalMatching, MovedWindowMatching
+from .local import (
+    EuclideanMatching,
+    EuclideanMovedWindowMatching,
+    LocalMatching,
+    MovedWindowMatching,
+)
 
 __all__ = [
-    'ChannelCoAttention', 'CoAttention', 'EuclideanMatching', 'GlobalMatching', 'LocalMatching',
-    'MovedWindowMatching', 'SymmetricCoAttention', 'VanillaCoAttention'
+    'ChannelCoAttention', 'CoAttention', 'EuclideanMatching', 'EuclideanMovedWindowMatching',
+    'GlobalMatching', 'LocalMatching', 'MovedWindowMatching', 'SymmetricCoAttention',
+    'VanillaCoAttention'
 ]

@@ -67,7 +67,12 @@ class LocalMatching(BaseModule):
         if query.dtype != keys.dtype:  # an encoder under autocast beside one that is not
             common = torch.promote_types(query.dtype, keys.dtype)
             query, keys = query.to(common), keys.to(common)
+        query, keys = self.sides(query, keys)
         return self.read(query, keys, values.flatten(1, 2), offset).unflatten(1, shape)
+
+    def sides(self, query: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (B,C',...) whose products, times `scale(C')`, are the logits."""
+        return query, keys
 
     def read(self, query: Tensor, keys: Tensor, values: Tensor, offset: Tensor | None) -> Tensor:
         """`forward` of values (B,K*Cv,T,h,w)."""
@@ -97,14 +102,12 @@ class EuclideanMatching(LocalMatching):
     what lies outside the map is as far away as the query is from zero.
     """
 
-    def forward(self, query: Tensor, keys: Tensor, values: Tensor,
-                offset: Tensor | None = None) -> Tensor:
-        """See `LocalMatching.forward`."""
+    def sides(self, query: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+        """Two channels more: minus half the squared norms of keys, in two parts, and ones."""
         norm = keys.to(accumulator(keys.dtype)).square().sum(1, keepdim=True) / -2
         coarse = norm.to(keys.dtype)  # half precision would lose what tells candidates apart
         keys = torch.cat([keys, coarse, (norm - coarse).to(keys.dtype)], 1)
-        query = torch.cat([query, torch.ones_like(query[:, :2])], 1)
-        return super().forward(query, keys, values, offset)
+        return torch.cat([query, torch.ones_like(query[:, :2])], 1), keys
 
     def scale(self, channels: int) -> float:
         """Of features without the two channels of norms."""
@@ -123,6 +126,11 @@ class MovedWindowMatching(LocalMatching):
     def read(self, query: Tensor, keys: Tensor, values: Tensor, offset: Tensor | None) -> Tensor:
         """`forward` of values (B,K*Cv,T,h,w)."""
         return self.propagate(query, keys, values, offset)
+
+
+@MODELS.register_module()
+class EuclideanMovedWindowMatching(EuclideanMatching, MovedWindowMatching):
+    """`MovedWindowMatching` that ranks candidates by distance."""
 
 
 def warp_references(x: Tensor, offset: Tensor) -> Tensor:

@@ -68,9 +68,9 @@ class MAST(LabelPropagation):
         offsets = []
         for index in bank.indices(frame.index):
             dilation = self.dilation(frame.index - index)
-            key = bank.items[index].shared['key']
+            sides = head.sides(query, bank.items[index].shared['key'])
             offsets.append(near if not dilation else dilated_search(
-                query, key, head.radius, dilation, head.scale(query.shape[1])))
+                *sides, head.radius, dilation, head.scale(sides[0].shape[1])))
         return torch.stack(offsets, 1)
 
 
@@ -84,14 +84,15 @@ class ReleasedMAST(MAST):
 
     def match(self, frame: Frame, bank: FrameMemory, values: Tensor) -> Tensor:
         """Read values (B,K,Cv,T,h,w) at other places than the keys: (B,K,Cv,h,w)."""
-        query, offset, head = self.features(frame), self.offset(frame, bank), self.matching_head
+        offset, head = self.offset(frame, bank), self.matching_head
+        keys = bank.read('key', frame.index)
+        query, keys = head.sides(self.features(frame).to(keys.dtype), keys)
         gaps = bank.gaps(frame.index)
         searched = [t for t, gap in enumerate(gaps) if self.dilation(gap)]
         height, width = query.shape[-2:]
         grid = torch.stack(torch.meshgrid(
             *(torch.arange(n, device=query.device, dtype=offset.dtype) for n in (width, height)),
             indexing='xy'))
-        keys = bank.read('key', frame.index).to(query.dtype)
         logits = torch.cat([local_correlation(query, keys[:, :, t], head.radius,
                                               coords=grid + offset[:, t])
                             for t in range(len(gaps))], 1) * head.scale(query.shape[1])

@@ -88,9 +88,9 @@ def random_session(model, frames=6, size=(48, 64)):
     return session, labels
 
 
-def small(cls, **memory):
+def small(cls, head='MovedWindowMatching', **memory):
     """Flat logits on random colours: offsets are nowhere whole."""
-    return cls(dict(type='RawColor', scale=2.), dict(type='MovedWindowMatching', radius=2),
+    return cls(dict(type='RawColor', scale=2.), dict(type=head, radius=2),
                memory=dict(type='FrameBank', **memory), far_gap=2)
 
 
@@ -125,10 +125,14 @@ def bilinear(grid, y, x):
     return total
 
 
+@pytest.mark.parametrize('head', ['MovedWindowMatching', 'EuclideanMovedWindowMatching'])
 @pytest.mark.parametrize('cls', [MAST, ReleasedMAST])
-def test_windows_equal_their_definition(cls):
-    """Labels at the reference's own offsets; in the release at those of the newest one searched."""
-    model = small(cls, anchors=(0, 1), recent=1)
+def test_windows_equal_their_definition(cls, head):
+    """Labels at the reference's own offsets; in the release at those of the newest one searched.
+
+    Between cells a distance is that of the mix of norms, not the norm of a mix.
+    """
+    model = small(cls, head, anchors=(0, 1), recent=1)
     session = random_session(small(MAST, anchors=(0, 1), recent=1))[0]
     out, frame, bank, values = scores(model, session)
     query, keys = model.features(frame)[0], bank.read('key', frame.index)[0]
@@ -137,6 +141,7 @@ def test_windows_equal_their_definition(cls):
                 if model.dilation(frame.index - i)]
     assert len(searched) == 2
     assert not offset[2].any()
+    norms = keys.square().sum(0) / 2 * (head != 'MovedWindowMatching')
     for y, x in ((0, 0), (5, 9), (11, 15)):
         logits, read = [], []
         for t in range(3):
@@ -145,11 +150,28 @@ def test_windows_equal_their_definition(cls):
             for v in range(-2, 3):
                 for u in range(-2, 3):
                     key = bilinear(keys[:, t], float(y + dy + v), float(x + dx + u))
-                    logits.append((query[:, y, x] * key).sum() / query.shape[0]**.5)
+                    norm = bilinear(norms[t], float(y + dy + v), float(x + dx + u))
+                    logits.append(((query[:, y, x] * key).sum() - norm) / query.shape[0]**.5)
                     read.append(bilinear(values[0, :, 0, t], float(y + ly + v), float(x + lx + u))
                                 + torch.zeros(3, dtype=torch.float64))
         expected = torch.stack(read, 1) @ torch.stack(logits).softmax(0)
         assert (out[0, :, 0, y, x] - expected).abs().max() < 1e-9
+
+
+def test_search_by_distances():
+    """Cell by cell, without norms as channels; outside the map keys are 0."""
+    model = small(MAST, 'EuclideanMovedWindowMatching', recent=1)
+    _, frame, bank, _ = scores(model, random_session(small(MAST, recent=1))[0])
+    query, key = model.features(frame)[0], bank.read('key', frame.index)[0, :, 0]
+    offset, dilation = model.offset(frame, bank)[0, 0], model.dilation(frame.index)
+    moves = [(dx * dilation, dy * dilation) for dy in range(-2, 3) for dx in range(-2, 3)]
+    for y, x in ((0, 0), (5, 9), (11, 15)):
+        q = query[:, y, x]
+        distances = torch.stack([(q - bilinear(key, y + dy, x + dx)).square().sum()
+                                 for dx, dy in moves])
+        weights = (-distances / (2 * len(q)**.5)).softmax(0)
+        expected = weights @ torch.tensor(moves, dtype=q.dtype)
+        assert (offset[:, y, x] - expected).abs().max() < 1e-5
 
 
 def test_without_old_references_it_is_plain_propagation():
