@@ -177,3 +177,16 @@ def test_a_row_that_does_not_exist_is_refused(run):
     status, _, err = run('--rows', 0)
     assert status == 2
     assert f'--rows should be among 1 to {len(ROWS)}, got [0]' in err
+
+
+def test_texts_show_what_was_measured():
+    tables = tool.load_tables()
+    results = json.loads((ROOT / 'docs/results.json').read_text())
+    texts = {path: path.read_text() for path in (ROOT / 'README.md', *ROOT.glob('*/**/*.md'))
+             if path.relative_to(ROOT).parts[0] in ('README.md', 'configs', 'docs')}
+    shown = {path: text for path, text in texts.items() if '<!-- results: ' in text}
+    assert {name for text in shown.values() for name in tables
+            if f'<!-- results: {name} -->' in text} == set(tables)
+    for path, text in shown.items():
+        assert text == tool.filled(text, tables, results), f'{path}: --show --write {path} mends it'
+    assert set(results) <= {shlex.join(tool.command(row)) for row in ROWS}
