@@ -68,8 +68,11 @@ class MAST(LabelPropagation):
         offsets = []
         for index in bank.indices(frame.index):
             dilation = self.dilation(frame.index - index)
+            if not dilation:
+                offsets.append(near)
+                continue
             sides = head.sides(query, bank.items[index].shared['key'])
-            offsets.append(near if not dilation else dilated_search(
+            offsets.append(dilated_search(
                 *sides, head.radius, dilation, head.scale(sides[0].shape[1])))
         return torch.stack(offsets, 1)
 
@@ -84,9 +87,8 @@ class ReleasedMAST(MAST):
 
     def match(self, frame: Frame, bank: FrameMemory, values: Tensor) -> Tensor:
         """Read values (B,K,Cv,T,h,w) at other places than the keys: (B,K,Cv,h,w)."""
-        offset, head = self.offset(frame, bank), self.matching_head
-        keys = bank.read('key', frame.index)
-        query, keys = head.sides(self.features(frame).to(keys.dtype), keys)
+        query, offset, head = self.features(frame), self.offset(frame, bank), self.matching_head
+        query, keys = head.sides(query, bank.read('key', frame.index).to(query.dtype))
         gaps = bank.gaps(frame.index)
         searched = [t for t, gap in enumerate(gaps) if self.dilation(gap)]
         height, width = query.shape[-2:]
