@@ -71,7 +71,9 @@ template <class A>
 inline A sum(Vec<A> v) {
   A lanes[LANES<A>];
   store(lanes, v);
+#pragma GCC unroll 8
   for (int n = LANES<A> / 2; n; n /= 2)
+#pragma GCC unroll 8
     for (int i = 0; i < n; ++i) lanes[i] += lanes[i + n];
   return lanes[0];
 }

@@ -78,18 +78,28 @@ struct Window {
       }
   }
 
-  // The transpose of `mix`: from gradients of positions to gradients of products.
+  // The transpose of `mix`: from gradients of positions to gradients of products. A row of positions
+  // is spread along the row first, then over two rows of corners.
   void unmix(const A* grad, A* out) const {
     memset(out, 0, size_t(corners * corners) * sizeof(A));
-    for (int64_t dy = 0; dy < side; ++dy)
-      for (int64_t dx = 0; dx < side; ++dx) {
-        A* p = out + first(dy) * corners + first(dx);
-        const A g = grad[dy * side + dx];
-        p[0] += (1 - ay) * (1 - ax) * g;
-        p[1] += (1 - ay) * ax * g;
-        p[corners] += ay * (1 - ax) * g;
-        p[corners + 1] += ay * ax * g;
+    for (int64_t dy = 0; dy < side; ++dy) {
+      const A* g = grad + dy * side;
+      A *above = out + first(dy) * corners, *below = above + corners;
+      const auto put = [&](int64_t corner, A share) {
+        above[corner] += (1 - ay) * share;
+        below[corner] += ay * share;
+      };
+      if (dilation > 1) {
+        for (int64_t dx = 0; dx < side; ++dx) {
+          put(2 * dx, (1 - ax) * g[dx]);
+          put(2 * dx + 1, ax * g[dx]);
+        }
+        continue;
       }
+      put(0, (1 - ax) * g[0]);
+      for (int64_t dx = 1; dx < side; ++dx) put(dx, (1 - ax) * g[dx] + ax * g[dx - 1]);
+      put(side, ax * g[side - 1]);
+    }
   }
 };
 
