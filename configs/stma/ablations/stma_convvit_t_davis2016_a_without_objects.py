@@ -1,5 +1,4 @@
 # Table 1: without objects in the backbone
-_base_ = ['../stma_vit_t_davis2016.py']
+_base_ = ['stma_convvit_t_davis2016_e_full.py']
 
-load_from = None  # all rows begin anew
 model = dict(type='STMAWithoutObjects')
