@@ -20,7 +20,7 @@ struct Window {
   A ax = 0, ay = 0;                         // how far the centre is from it
   bool anywhere = false;                    // near enough to the map to be worth a look
 
-  Window(int64_t radius, int64_t dilation)
+  explicit Window(int64_t radius = 0, int64_t dilation = 1)
       : radius(radius), dilation(dilation), side(2 * radius + 1),
         corners(dilation == 1 ? side + 1 : 2 * side) {}
 
