@@ -44,6 +44,14 @@ class TestDefinition:
         assert run.equal(run(local_propagation, *maps, 2, topk, 1., rule, constant((0, 0), (0, 0))),
                          expected)
 
+    @pytest.mark.parametrize('spread', [0.5, 6, 40])  # neighbours look together, or far apart
+    def test_large_maps_equal_the_plain_form(self, run, randn, topk, rule, spread):
+        size = 11, 19
+        maps = randn(1, 5, *size), randn(1, 5, REFS, *size), randn(1, 2, REFS, *size)
+        offset = spread * randn(1, REFS, 2, *size)
+        expected = local_propagation(*maps, 3, topk, 1., rule, offset, backend='torch')
+        assert run.equal(run(local_propagation, *maps, 3, topk, 1., rule, offset), expected)
+
 
 FAR = [float('nan'), float('inf'), -float('inf'), 1e30, -2.**24, 2.**31, -2.**63, -20.]
 
@@ -102,3 +110,15 @@ def test_offset_of_another_type(run, maps):
     out = local_propagation(*args, 1, 3, offset=offset.to(run.device, torch.bfloat16),  # exact
                             backend=run.backend)
     assert torch.equal(out.double().cpu(), run(local_propagation, *maps, 1, 3, offset=offset))
+
+
+@pytest.mark.parametrize('topk', [None, 3])
+def test_bfloat16_equals_the_same_numbers_in_single(run, randn, topk):
+    size = 11, 19
+    maps = [x.bfloat16() for x in
+            (randn(1, 5, *size), randn(1, 5, REFS, *size), randn(1, 2, REFS, *size))]
+    offset = randn(1, REFS, 2, *size).float()
+    half, single = (local_propagation(*(run.to(x).to(dtype) for x in maps), 3, topk, 0.1,
+                                      offset=run.to(offset), backend=run.backend)
+                    for dtype in (torch.bfloat16, torch.float32))
+    assert torch.allclose(half.float(), single.float(), rtol=2**-8, atol=1e-3)
