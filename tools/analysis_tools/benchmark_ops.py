@@ -3,8 +3,8 @@
 python tools/analysis_tools/benchmark_ops.py [--threads N] [--json F] [--plot F.png]
 
 The work is that of MAMP on a 480x854 frame: 120x214 cells, 64 channels, radius 12, five references,
-two values, top-36. The floor is one matrix product of the same 10.3 GFLOP; on a GPU, where the
-product is short, a copy of the inputs if that takes longer.
+two values, top-36; then that of MAST. The floor is one matrix product of the same 10.3 GFLOP; on a GPU,
+where the product is short, a copy of the inputs if that takes longer.
 """
 import argparse
 import json
@@ -98,6 +98,15 @@ def forward(inputs: list[Tensor], backend: str | None) -> Callable[[], Tensor]:
     return lambda: local_propagation(*inputs, RADIUS, TOPK, CHANNELS**-.5, backend=backend)
 
 
+def moved(inputs: list[Tensor], backend: str) -> Callable[[], Tensor]:
+    """The op as MAST calls it: windows that follow a smooth offset, all candidates."""
+    query, keys = inputs[:2]
+    offset = 4 * torch.randn(keys.shape[2], 2, *(-(-n // 8) for n in query.shape[-2:]))
+    offset = F.interpolate(offset, query.shape[-2:], mode='bicubic')[None]
+    return lambda: local_propagation(*inputs, RADIUS, None, CHANNELS**-.5, offset=offset,
+                                     backend=backend)
+
+
 def training(function: Callable[..., Tensor], inputs: list[Tensor],
              spread: float = 1.) -> Callable[[], object]:
     """Forward and backward over all candidates, of features `spread` times as large."""
@@ -124,10 +133,12 @@ def cpu_rows() -> list[dict]:
         for backend in ('cpu', 'torch'):
             if backend == 'cpu' and library.why_not('cpu'):
                 continue
-            form = forward(inputs, backend)
-            rows.append(dict(what=f'forward, top-{TOPK}, {name}', backend=backend, floor=floor,
-                             extra_mib=extra_mib(form),
-                             seconds=seconds(form, repeats=REPEATS if backend == 'cpu' else 2)))
+            forms = {f'top-{TOPK}': forward(inputs, backend),
+                     'all, moved windows': moved(inputs, backend)}
+            rows += [dict(what=f'forward, {what}, {name}', backend=backend, floor=floor,
+                          extra_mib=extra_mib(form),
+                          seconds=seconds(form, repeats=REPEATS if backend == 'cpu' else 1))
+                     for what, form in forms.items()]
     inputs = make_inputs(TRAINING['cells'], 1, 1, batch=4)
     for backend, function in dict(
             cpu=training_form('cpu'), torch=training_form('torch'),
