@@ -3,8 +3,8 @@
 python tools/analysis_tools/benchmark_ops.py [--threads N] [--json F] [--plot F.png]
 
 The work is that of MAMP on a 480x854 frame: 120x214 cells, 64 channels, radius 12, five references,
-two values, top-36; then that of MAST. The floor is one matrix product of the same 10.3 GFLOP; on a GPU,
-where the product is short, a copy of the inputs if that takes longer.
+two values, top-36; then that of MAST. The floor is one matrix product of the same 10.3 GFLOP; on a
+GPU, where the product is short, a copy of the inputs if that takes longer.
 """
 import argparse
 import json
