@@ -178,8 +178,9 @@ struct OffsetWalk {
         if (row < 0 || row >= s.h) continue;
         for (int64_t j = 0; j < window.corners; ++j) {
           const int64_t column = here.x + here.step(j);
-          if (column >= 0 && column < s.w)
-            add(t * s.h + row, column, shares[i * window.corners + j], sums);
+          const A share = shares[i * window.corners + j];
+          if (share != 0 && column >= 0 && column < s.w)  // a value that has none may be NaN
+            add(t * s.h + row, column, share, sums);
         }
       }
     }
