@@ -3,8 +3,9 @@
 python tools/analysis_tools/benchmark_ops.py [--threads N] [--json F] [--plot F.png]
 
 The work is that of MAMP on a 480x854 frame: 120x214 cells, 64 channels, radius 12, five references,
-two values, top-36; then that of MAST. The floor is one matrix product of the same 10.3 GFLOP; on a
-GPU, where the product is short, a copy of the inputs if that takes longer.
+two values, top-36. The floor is one matrix product of the same 10.3 GFLOP; on a GPU, where the
+product is short, a copy of the inputs if that takes longer. Other rows are MAST's moved windows and
+a step of training.
 """
 import argparse
 import json
@@ -23,6 +24,7 @@ from mmvos.io import atomic_path, atomic_write
 from mmvos.ops import library, local_propagation
 
 CELLS, CHANNELS, RADIUS, REFS, OBJECTS, TOPK = (120, 214), 64, 12, 5, 2, 36
+MOVED = 30, 54  # cells: PyTorch takes a minute and more for a whole frame
 TRAINING = dict(batch=24, cells=(64, 64), radius=6, refs=1, objects=1)
 REPEATS = 5
 SPREAD = 6  # trained features: most shares of their softmax are subnormal numbers, or 0
@@ -133,12 +135,14 @@ def cpu_rows() -> list[dict]:
         for backend in ('cpu', 'torch'):
             if backend == 'cpu' and library.why_not('cpu'):
                 continue
-            forms = {f'top-{TOPK}': forward(inputs, backend),
-                     'all, moved windows': moved(inputs, backend)}
-            rows += [dict(what=f'forward, {what}, {name}', backend=backend, floor=floor,
-                          extra_mib=extra_mib(form),
-                          seconds=seconds(form, repeats=REPEATS if backend == 'cpu' else 1))
-                     for what, form in forms.items()]
+            form = forward(inputs, backend)
+            rows.append(dict(what=f'forward, top-{TOPK}, {name}', backend=backend, floor=floor,
+                             extra_mib=extra_mib(form),
+                             seconds=seconds(form, repeats=REPEATS if backend == 'cpu' else 2)))
+            form = moved(make_inputs(MOVED, REFS, OBJECTS, dtype=dtype), backend)
+            rows.append(dict(what=f'forward, moved windows, {MOVED[0]}x{MOVED[1]}, all, {name}',
+                             backend=backend,
+                             seconds=seconds(form, repeats=REPEATS if backend == 'cpu' else 1)))
     inputs = make_inputs(TRAINING['cells'], 1, 1, batch=4)
     for backend, function in dict(
             cpu=training_form('cpu'), torch=training_form('torch'),
