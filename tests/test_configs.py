@@ -138,6 +138,20 @@ def test_a_stage_starts_where_another_config_ends(path):
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=str)
+def test_shipped_weights_fill_the_parts_that_take_them(path):
+    """Loaders only warn where names or shapes differ."""
+    for part in Config.fromfile(ROOT / path).model.values():
+        init = part.get('init_cfg') if isinstance(part, dict) else None
+        if init and Path(init.checkpoint).parts[0] == 'checkpoints':
+            state = torch.load(ROOT / init.checkpoint, weights_only=True)
+            state = state.get('state_dict', state)
+            given = {name: tensor.shape for name, tensor in state.items()
+                     if name.startswith(init.prefix + '.')}
+            assert given == {f'{init.prefix}.{name}': shape for name, shape
+                             in shapes({k: part[k] for k in part if k != 'init_cfg'}).items()}
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=str)
 def test_model_is_whole(path):
     """Data, schedule and runtime come from `_base_` folders, the model never does."""
     text = (ROOT / path).read_text()

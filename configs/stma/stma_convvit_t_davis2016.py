@@ -1,5 +1,6 @@
 # STMA with a small ConvViT
-# From scratch on DAVIS-2016, in clips of four frames; first train stma_convvit_t_still.py.
+# On DAVIS-2016, in clips of four frames; first train stma_convvit_t_still.py. Value encoder and
+# decoder begin as those of STM, which has the same; the backbone begins anew.
 _base_ = ['../_base_/datasets/davis2016.py', '../_base_/schedules/davis2016_small.py',
          '../_base_/default_runtime.py']
 
