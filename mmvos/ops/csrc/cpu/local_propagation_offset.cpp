@@ -87,8 +87,8 @@ struct OffsetWalk {
     for (int64_t c = 0; c < BLOCK; ++c)
       if (y0 + c / TILE < s.h && x0 + c % TILE < s.w) f(c, y0 + c / TILE, x0 + c % TILE);
   }
-  // Products of a block's cells with the corners of their windows, 0 outside the map. As many cells
-  // in a row as fit into `columns` share a walk over the keys.
+  // Products of a block's cells with the corners of their windows, 0 outside the map. Consecutive
+  // cells share a walk over the keys as long as their windows fit into `columns`, both ways.
   void compare(int64_t t, const Window<A>* here, const E* tiles, A* found, A* products) const {
     const int64_t size = window.corners, radius = window.radius, spare = columns - size;
     memset(products, 0, size_t(BLOCK * corners()) * sizeof(A));
@@ -118,6 +118,7 @@ struct OffsetWalk {
         }
     }
   }
+  // not std's: a linker may keep one copy of those for all instruction sets
   static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
   static int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
