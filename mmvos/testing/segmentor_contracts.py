@@ -5,6 +5,7 @@ import copy
 import pickle
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,6 +120,30 @@ def check_removed_object(cls: type) -> None:
         assert found <= {0, 1, 3}, f'frame {index}: ids {found}'
 
 
+def check_failed_step(cls: type) -> None:
+    """A step that fails after it memorised leaves the session as it was, and can be taken again."""
+    model, video = build(cls), FakeVideo(5, starts=(0, 2))
+    session, plain, memorize = model.session(), build(cls).session(), model.memorize
+
+    def fail(*args: Any) -> None:
+        memorize(*args)
+        raise InterruptedError
+
+    for index in range(5):
+        model.memorize = fail
+        try:
+            session.step(*_item(video, index))
+        except InterruptedError:
+            pass
+        model.memorize = memorize
+        labels = [one.step(*_item(video, index)) for one in (session, plain)]
+        assert np.array_equal(*labels), f'frame {index} differs when it is given again'
+    found, expected = (one.state.tensors() for one in (session, plain))
+    same = found.keys() == expected.keys() and all(
+        torch.equal(tensor, expected[name]) for name, tensor in found.items())
+    assert same, 'a step that failed left something behind: a tensor of the state was written'
+
+
 def check_interleaved(cls: type) -> None:
     """Two sessions in turn give bitwise what one after the other gives."""
     model = build(cls)
@@ -229,8 +254,8 @@ def _item(video: FakeVideo, index: int) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 SEGMENTOR = (check_loss, check_step, check_segment_reads_only, check_state_is_whole,
-             check_saved_session, check_removed_object, check_interleaved, check_session,
-             check_maps, check_one_frame, check_batch, check_grow_and_drop)
+             check_saved_session, check_removed_object, check_failed_step, check_interleaved,
+             check_session, check_maps, check_one_frame, check_batch, check_grow_and_drop)
 
 
 # ---- methods that find objects by themselves (needs_mask = False)

@@ -32,11 +32,12 @@ class MemoryManager(ABC):
             shared: Tensors (B,C,h,w) without an object axis.
             objects: Tensors (B,K,C,h,w).
             permanent: Never forgotten (first masks of objects); (B,K) says it of each object, and
-                where whole frames are kept, one object keeps the frame.
+                where whole frames are kept, any object that is not dropped keeps the frame.
             given: (B,K) objects whose mask was drawn and not predicted; None for none.
 
         Raises:
-            ValueError: What is permanent alone exceeds `max_memory_mb`.
+            ValueError: What is permanent alone exceeds `max_memory_mb`; where whole frames are
+                kept, with the newest.
         """
 
     def wants(self, index: int, *, permanent: bool | Tensor = False,

@@ -15,11 +15,22 @@ from .base import MemoryManager
 
 @dataclass
 class MemoryItem:
-    """The tensors of one memorised frame."""
+    """The tensors of one memorised frame, and whose first mask it has.
+
+    Args:
+        shared: Tensors without an object axis.
+        objects: Tensors (B,K,...).
+        introduced: (B,K) bool, on the CPU: objects for whom the frame is kept; or one bool.
+    """
 
     shared: dict[str, Tensor]
     objects: dict[str, Tensor]
-    permanent: bool
+    introduced: Tensor
+
+    @property
+    def permanent(self) -> bool:
+        """Whether it is kept for any object that is there."""
+        return bool(self.introduced.any())
 
 
 class FrameMemory(MemoryManager):
@@ -54,12 +65,14 @@ class FrameMemory(MemoryManager):
         """Memorise a frame and evict what no later read can see; see `MemoryManager.add`."""
         if self.start is None:
             self.start = index
-        again = index in self.items  # a step that ran out of memory may be taken again
-        kept = bool(torch.as_tensor(permanent).any()) or again and self.items[index].permanent
-        self.items[index] = MemoryItem(dict(shared or {}), dict(objects or {}), kept)
-        self.items = {i: item for i, item in self.items.items()
-                      if item.permanent or self.needed(i, index)}
+        introduced = torch.as_tensor(permanent, device='cpu')
+        self.items[index] = MemoryItem(dict(shared or {}), dict(objects or {}), introduced)
+        self._forget(index)
         self._enforce_limit(index)
+
+    def _forget(self, now: int) -> None:
+        self.items = {index: item for index, item in self.items.items()
+                      if item.permanent or self.needed(index, now)}
 
     def _enforce_limit(self, newest: int) -> None:
         limit = self.max_memory_mb * 2**20
@@ -100,9 +113,13 @@ class FrameMemory(MemoryManager):
             item.objects = {k: grow_objects(v, num_objects) for k, v in item.objects.items()}
 
     def drop(self, objects: Sequence[int]) -> None:
-        """Forget the objects at these channel positions."""
+        """Forget the objects at these channel positions, and frames kept for them alone."""
         for item in self.items.values():
             item.objects = {k: drop_objects(v, objects) for k, v in item.objects.items()}
+            if item.introduced.ndim:
+                item.introduced = drop_objects(item.introduced, objects)
+        if self.items:
+            self._forget(max(self.items))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return every tensor of every item, by '<index>/<kind>/<name>'."""
@@ -111,13 +128,14 @@ class FrameMemory(MemoryManager):
 
     def facts(self) -> dict[str, Any]:
         """Return what is no tensor, as JSON can hold it."""
-        return dict(start=self.start, items=[[index, item.permanent]
+        return dict(start=self.start, items=[[index, item.introduced.tolist()]
                                              for index, item in self.items.items()])
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Become what `tensors` and `facts` were taken from."""
         self.start = facts['start']
-        self.items = {index: MemoryItem({}, {}, permanent) for index, permanent in facts['items']}
+        self.items = {index: MemoryItem({}, {}, torch.tensor(introduced, dtype=torch.bool))
+                      for index, introduced in facts['items']}
         for key, tensor in tensors.items():
             index, kind, name = key.split('/', 2)
             item = self.items[int(index)]

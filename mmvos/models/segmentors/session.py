@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -77,20 +78,32 @@ class VOSSession:
 
         Raises:
             ValueError: A wrong shape, type or id; or what has to be remembered exceeds the memory:
-                the objects given here are known then, and `remove` makes room.
+                `remove` makes room. The session is as it was, the frame can be given again.
         """
-        self._check_image(image)
         if masks is not None and not self.segmentor.needs_mask:
             raise self._finds_by_itself('leave the masks out')
-        given = {} if masks is None else self._split(masks)
-        self.ids += [key for key in given if key not in self.ids]
-        frame = self._frame(image, given)
-        self.probs = probs = self.segmentor.step(frame, self.state)
-        labels = self._labels(image, probs, frame.image.shape[-2:])
-        if self.keep_maps:
-            self.maps = self._maps(frame)
+        with self._as_it_was_on_error():
+            self._check_image(image)
+            given = {} if masks is None else self._split(masks)
+            self.ids = self.ids + [key for key in given if key not in self.ids]
+            frame = self._frame(image, given)
+            self.probs = probs = self.segmentor.step(frame, self.state)
+            labels = self._labels(image, probs, frame.image.shape[-2:])
+            if self.keep_maps:
+                self.maps = self._maps(frame)
         self.index += 1
         return paste_given(labels, {key: given[key] for key in self.ids if key in given})
+
+    @contextmanager
+    def _as_it_was_on_error(self) -> Iterator[None]:
+        ids, native = self.ids, self.native
+        tensors, facts = self.state.tensors(), self.state.facts()
+        try:
+            yield
+        except BaseException:
+            self.ids, self.native = ids, native
+            self.state.restore(tensors, facts)  # tensors of a state are never written in place
+            raise
 
     def remove(self, ids: Iterable[int]) -> None:
         """Forget objects and free their memory; their pixels go to what else fits them best.

@@ -100,7 +100,7 @@ class ColorPropagation(VideoSegmentor):
         hard = F.one_hot(probs.argmax(1), probs.shape[1]).movedim(-1, 1)[:, 1:].to(probs.dtype)
         label = F.adaptive_avg_pool2d(hard, features.shape[-2:])[:, :, None]
         state.banks['frames'].add(frame.index, shared=dict(key=features),
-                                  objects=dict(label=label), permanent=frame.given is not None)
+                                  objects=dict(label=label), permanent=frame.introduced)
 
     def features(self, frame: Frame) -> Tensor:
         """(B,C,h,w), computed once per frame."""

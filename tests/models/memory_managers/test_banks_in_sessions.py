@@ -1,4 +1,4 @@
-"""STM and MUNet with the adaptive bank keep the contracts; both banks keep to their limits."""
+"""STM and MUNet with the adaptive bank keep the contracts; all banks keep to their limits."""
 import numpy as np
 import pytest
 import torch
@@ -47,7 +47,8 @@ def play(session, video, length):
 
 
 @pytest.mark.parametrize('memory', [
-    dict(type='AdaptiveBank', similarity=2), dict(type='FrameBank', every=1)])
+    dict(type='AdaptiveBank', similarity=2), dict(type='FrameBank', every=1),
+    dict(type='UsageBank', every=1)])
 def test_memory_is_within_its_limit(memory):
     """40 frames, nothing merged, objects at three times: the bytes that `nbytes` counts."""
     video = FakeVideo(40, starts=(0, 3, 20))

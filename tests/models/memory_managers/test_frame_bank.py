@@ -1,4 +1,6 @@
 """Which frames a read sees, against the tables of the released code."""
+import json
+
 import pytest
 import torch
 
@@ -93,9 +95,31 @@ def test_nothing_to_read_is_refused():
         FrameBank((5,), 0, annotated=False)
 
 
-def test_a_frame_added_again_stays_permanent():
-    """A step that ran out of memory is taken again, and then introduces nothing."""
-    bank = FrameBank(recent=1)
-    for index, permanent in ((0, True), (0, False), (1, False), (2, False)):
-        bank.add(index, shared=dict(key=torch.zeros(1, 2, 3, 4)), permanent=permanent)
-    assert sorted(bank.items) == [0, 2]
+def test_a_frame_is_kept_as_long_as_an_object_that_it_introduced():
+    """Objects 0 and 1 come with frame 0, 2 with frame 1 and 3 with frame 3; a bool is for ever."""
+    bank, new = FrameBank(recent=0, every=100), [[[1, 1]], [[0, 0, 1]], [[0, 0, 0]],
+                                                 [[0, 0, 0, 1]], True]
+    for index, permanent in enumerate(new):
+        bank.add(10 + index, shared=dict(key=torch.zeros(1, 2, 3, 4)),
+                 permanent=torch.tensor(permanent) > 0)
+    bank.start = 0  # so that frame 10 is no n-th frame
+    copy = FrameBank(recent=0, every=100)
+    copy.restore(bank.tensors(), json.loads(json.dumps(bank.facts())))
+    for gone, kept in (([0], [10, 11, 13, 14]), ([1], [10, 13, 14]), ([0], [13, 14]),
+                       ([0], [14])):
+        for one in (bank, copy):
+            one.drop(gone)
+            assert sorted(one.items) == one.indices(15) == kept
+    assert bank.nbytes() == 4 * 2 * 3 * 4
+
+
+def test_a_thousand_frames_with_objects_at_random():
+    """STMA's spatial memory: every first frame, the newest n-th one, and nothing else."""
+    rng = torch.Generator().manual_seed(0)
+    bank, first = FrameBank(recent=0, every=3, newest=1), [0]
+    for now in range(1000):
+        if now and torch.rand((), generator=rng) < 0.02:
+            first.append(now)
+        bank.add(now, shared=dict(key=torch.zeros(1, 1, 1, 1)), permanent=now in first)
+        assert sorted(bank.items) == bank.indices(now + 1) == sorted({*first, now // 3 * 3})
+    assert len(first) > 15

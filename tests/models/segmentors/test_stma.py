@@ -180,6 +180,8 @@ def test_what_the_backbone_sees():
         state.banks['memory'].objects['value'] += 1
         after = model.associate(Frame(4, frames[4].image), state)
         assert torch.equal(before, after) != by_objects
+        assert (len(state.banks['frames'].items) > 0) == by_frames
+        assert (model.references(Frame(4, frames[4].image), state).shape[2] > 0) == by_frames
         for item in state.banks['frames'].items.values():
             item.shared['token'] += torch.randn_like(item.shared['token'])
         assert torch.equal(after, model.associate(Frame(4, frames[4].image), state)) != by_frames
@@ -249,6 +251,37 @@ def test_schedule_and_late_objects(cls):
         assert stored['created'][0, k, 0][there].unique().tolist() == created
         kept = there & stored['permanent'][0, k, 0]
         assert stored['created'][0, k, 0][kept].unique().tolist() == permanent
+
+
+@pytest.mark.parametrize('cls', ALL)
+def test_frames_of_removed_objects_are_forgotten(cls):
+    _, state = run(build(cls), frames_of(12, (0, 5, 7)))
+    for gone, expected in (([1], [0, 7, 9]), ([0], [7, 9]), ([0], [9])):
+        state.drop(gone)
+        assert sorted(state.banks['frames'].items) == (
+            [] if cls is STMAWithoutFrames else expected)
+
+
+@pytest.mark.parametrize('cls', [STMA, STMAWithoutFrames])
+def test_a_first_mask_is_permanent_although_it_did_not_fit_at_first(cls):
+    """First masks of three objects do not fit; one is removed, and the frame is given again."""
+    video, free = FakeVideo(12, (32, 48), starts=(0, 1, 2)), build(cls).session()
+    for index in range(3):
+        free.step(video.read(index), video.given.get(index))
+    room = 0.8 * free.state.banks['memory'].nbytes() / 2**20
+    session = build(cls, memory=dict(cls.example['memory'], max_memory_mb=room)).session()
+    for index in range(2):
+        session.step(video.read(index), video.given.get(index))
+    held = session.state.nbytes()
+    with pytest.raises(ValueError, match='cannot be forgotten'):
+        session.step(video.read(2), video.given.get(2))
+    assert (session.state.nbytes(), session.ids) == (held, [1, 2])
+    session.remove([1])
+    for index in range(2, 12):
+        session.step(video.read(index), video.given.get(index))
+    stored = session.state.banks['memory'].objects
+    kept = stored['exists'] & stored['permanent']
+    assert [stored['created'][0, k][kept[0, k]].unique().tolist() for k in range(2)] == [[1], [2]]
 
 
 @torch.no_grad()
