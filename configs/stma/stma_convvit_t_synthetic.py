@@ -4,12 +4,12 @@ _base_ = ['../_base_/datasets/synthetic.py', '../_base_/default_runtime.py']
 model = dict(
     type='STMA',
     backbone=dict(
-        type='ConvViTSTML', channels=192, depth=8, heads=3, fine_channels=(48, 96)),
+        type='ConvViTSTML', channels=192, depth=5, heads=3, fine_channels=(32, 64)),
     value_encoder=dict(
         type='mmseg.ResNet', in_channels=5, depth=18, base_channels=32, stem_channels=32,
         num_stages=3, strides=(1, 2, 2), dilations=(1, 1, 1), out_indices=(2,)),
     decoder=dict(
-        type='RefineDecoder', skip_channels=(96, 48), value_channels=128, channels=64),
+        type='RefineDecoder', skip_channels=(64, 32), value_channels=128, channels=64),
     matching_head=dict(type='GlobalMatching', topk=30, similarity='l2'),
     frames=dict(type='FrameBank', every=3, newest=1, recent=0),
     memory=dict(type='UsageBank', budget=8800, every=3),

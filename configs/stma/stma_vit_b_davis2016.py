@@ -7,7 +7,7 @@ model = dict(
         type='ViTSTML', channels=768, depth=12, heads=12, fine_channels=(256, 512)),
     value_encoder=dict(
         type='mmseg.ResNet', in_channels=5, depth=18, num_stages=3, strides=(1, 2, 2),
-        dilations=(1, 1, 1), out_indices=(2,)),
+        dilations=(1, 1, 1), out_indices=(2,), norm_eval=True),
     decoder=dict(
         type='RefineDecoder', skip_channels=(512, 256), value_channels=512, channels=256),
     matching_head=dict(type='GlobalMatching', topk=30, similarity='l2'),

@@ -169,7 +169,8 @@ def filled(text: str, tables: dict[str, list[Row]], results: dict[str, Row]) -> 
             raise ValueError(f'expected the name of a table in {begin.strip()}; they are: '
                              f"{'; '.join(tables)}")
         table = {name: tables[name]}
-        return f'{begin}\n{as_text(table, results)}\n\n```\n{as_commands(table)}\n```\n\n{end}'
+        return (f'{begin}\n{as_text(table, results)}\n\n<details>\n<summary>Commands</summary>\n\n'
+                f'```\n{as_commands(table)}\n```\n\n</details>\n\n{end}')
 
     text, count = BLOCK.subn(block, text)
     if not count or count != text.count('<!-- results'):

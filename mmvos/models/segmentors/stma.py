@@ -5,8 +5,9 @@ Miao, Li, He, Lu, Yang, "Spatial-temporal multi-level association for video obje
 frames and temporal memory of keys and ID values (section 3.3), reading and decoding.
 
 The text leaves open, and here is: the value encoder (a ResNet-18 that reads image, mask and other
-masks to 1/16, joined with the backbone's map, as in XMem), keys of 64 channels, object features as
-the largest temporal values through one linear layer, and STM's decoder.
+masks to 1/16, joined with the backbone's map by a convolution instead of XMem's fusion block), keys
+of 64 channels, object features as the largest temporal values through one linear layer, whose bias
+is the position embedding that all share, and STM's decoder.
 """
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ REFERENCES = 2  # while training, drawn from the past frames of the clip (sectio
 class SpatialMemorySegmentor(SupervisedSegmentor, ABC):
     """What STMA and its ablation without temporal memory share: tokens and spatial memory.
 
-    While training every frame of the clip is memorised: its frames are apart in time already.
+    While training a `FrameBank` memorises every frame of the clip, whatever `frames` is: they are
+    apart in time already.
 
     Args:
         backbone: Config or module, see `STML`.
@@ -59,8 +61,8 @@ class SpatialMemorySegmentor(SupervisedSegmentor, ABC):
 
     def no_objects(self, test: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B,0,C) and which are valid (B,0), beside tokens (B,C,h,w)."""
-        nothing = test.new_zeros(len(test), 0, self.backbone.channels)
-        return nothing, nothing[..., 0] > 0
+        none = torch.zeros(len(test), 0, dtype=torch.bool, device=test.device)
+        return test.new_zeros(len(test), 0, self.backbone.channels), none
 
     def drawn(self, references: Tensor) -> Tensor:
         """(...,T,h,w): all; while training two of them, drawn at random."""
@@ -173,8 +175,8 @@ class STMA(SpatialMemorySegmentor):
     def references(self, frame: Frame, state: VideoState) -> Tensor:
         """Tokens (B,C,T,h,w) of earlier frames."""
         bank = state.banks['frames']
-        if not bank.tensors():
-            return self.tokens(frame)[-1][:, :, None][:, :, :0]
+        if not bank.indices(frame.index):
+            return self.tokens(frame)[-1].unsqueeze(2)[:, :, :0]  # T = 0
         return self.drawn(bank.read('token', frame.index))
 
     def object_features(self, frame: Frame, state: VideoState) -> tuple[Tensor, Tensor]:
