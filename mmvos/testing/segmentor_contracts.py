@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Sequence
+from contextlib import suppress
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -131,10 +132,8 @@ def check_failed_step(cls: type) -> None:
 
     for index in range(5):
         model.memorize = fail
-        try:
+        with suppress(InterruptedError):
             session.step(*_item(video, index))
-        except InterruptedError:
-            pass
         model.memorize = memorize
         labels = [one.step(*_item(video, index)) for one in (session, plain)]
         assert np.array_equal(*labels), f'frame {index} differs when it is given again'

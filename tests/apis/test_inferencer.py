@@ -107,7 +107,8 @@ def test_a_copy_of_a_bf16_model_is_its_own(video, weights):
     assert twin.backbone(torch.zeros(1, 3, 16, 16))[-1].isnan().all()
     found = []
     twin.backbone.register_forward_hook(lambda module, args, out: found.append(out[-1]))
-    session.step(video.read(1))
+    with pytest.raises(ValueError, match='predicts NaN on frame 1'):
+        session.step(video.read(1))
     assert [(x.dtype, bool(x.isnan().all())) for x in found] == [(torch.bfloat16, True)]
     with pytest.raises(ValueError, match="was turned to 'bf16'"):
         VOSInferencer(model, device='cpu')

@@ -57,6 +57,12 @@ class WritesWhileSegmenting(FlowPropagation):
         return super().segment(frame, state)
 
 
+class WritesInPlace(FlowPropagation):
+    def memorize(self, frame, probs, state):
+        super().memorize(frame, probs, state)
+        state.shared.setdefault('calls', probs.new_zeros(1)).add_(1)
+
+
 class WrongSize(FlowPropagation):
     def segment(self, frame, state):
         return super().segment(frame, state)[..., 1:, :]
@@ -182,6 +188,7 @@ class EntryPerObject(VOSMetric):
     (RemembersOnSelf, 'interleaved', 'video . differs'),
     (RemembersOnSelf, 'state_is_whole', 'not in its state'),
     (WritesWhileSegmenting, 'segment_reads_only', 'wrote the state'),
+    (WritesInPlace, 'failed_step', 'left something behind'),
     (WrongSize, 'step', 'one size|equal size'),
     (NotFinite, 'step', 'not finite'),
     (IgnoresValid, 'batch', 'differs by|not valid'),

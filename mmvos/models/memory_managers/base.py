@@ -36,8 +36,8 @@ class MemoryManager(ABC):
             given: (B,K) objects whose mask was drawn and not predicted; None for none.
 
         Raises:
-            ValueError: What is permanent alone exceeds `max_memory_mb`; where whole frames are
-                kept, with the newest.
+            ValueError: What is permanent (and, where whole frames are kept, the newest) needs more
+                than `max_memory_mb`.
         """
 
     def wants(self, index: int, *, permanent: bool | Tensor = False,

@@ -27,10 +27,15 @@ class MemoryItem:
     objects: dict[str, Tensor]
     introduced: Tensor
 
-    @property
-    def permanent(self) -> bool:
-        """Whether it is kept for any object that is there."""
-        return bool(self.introduced.any())
+    def __post_init__(self) -> None:
+        self.permanent = bool(self.introduced.any())  # asked for often, by every read
+
+    def drop(self, objects: Sequence[int]) -> None:
+        """Forget the objects at these channel positions."""
+        self.objects = {k: drop_objects(v, objects) for k, v in self.objects.items()}
+        if self.introduced.ndim:
+            self.introduced = drop_objects(self.introduced, objects)
+            self.permanent = bool(self.introduced.any())
 
 
 class FrameMemory(MemoryManager):
@@ -115,9 +120,7 @@ class FrameMemory(MemoryManager):
     def drop(self, objects: Sequence[int]) -> None:
         """Forget the objects at these channel positions, and frames kept for them alone."""
         for item in self.items.values():
-            item.objects = {k: drop_objects(v, objects) for k, v in item.objects.items()}
-            if item.introduced.ndim:
-                item.introduced = drop_objects(item.introduced, objects)
+            item.drop(objects)
         if self.items:
             self._forget(max(self.items))
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,7 +25,7 @@ from ...structures import Frame, VideoSource
 if TYPE_CHECKING:
     from .base import VideoSegmentor
 
-FORMAT = 1  # of saved sessions
+FORMAT = 2  # of saved sessions
 Masks = np.ndarray | Mapping[int, np.ndarray]
 
 
@@ -32,7 +33,7 @@ class VOSSession:
     """Segments one video frame by frame; every other front door goes through here.
 
     Args:
-        segmentor: The model, in eval mode.
+        segmentor: The model, in eval mode (`model.eval()`).
         video: The video, if it is known as a whole; None when frames come from outside.
         size: Work at this shorter side in pixels, or at the model's `geometry.short_side` where
             that is less (never enlarges); masks come back at native size.
@@ -40,7 +41,8 @@ class VOSSession:
             native size, C 1 or 2, see `VideoSegmentor.maps`. Empty on frames that have none.
 
     Raises:
-        ValueError: `keep_maps` with a model that has no maps.
+        ValueError: `keep_maps` with a model that has no maps, a model in training mode, or a size
+            below 1.
 
     Example:
         >>> session = VOSInferencer('mamp_r18').session()  # doctest: +SKIP
@@ -52,6 +54,12 @@ class VOSSession:
                  size: int | None = None, keep_maps: bool = False) -> None:
         if keep_maps:
             segmentor.require_maps()
+        if segmentor.training:
+            raise ValueError(f'{type(segmentor).__name__} is in training mode, in which a video '
+                             'would change it; call its eval() first')
+        if size is not None and size < 1:
+            raise ValueError(f'expected a size of 1 or more, got {size}; it is the shorter side in '
+                             'pixels')
         self.segmentor = segmentor
         self.keep_maps = keep_maps
         self.maps: dict[str, np.ndarray] = {}
@@ -130,6 +138,7 @@ class VOSSession:
         facts = dict(model=self._model(), index=self.index, ids=self.ids, native=self.native,
                      size=self.size, state=self.state.facts())
         tensors = {key: tensor.contiguous() for key, tensor in self.state.tensors().items()}
+        facts['on_cpu'] = [key for key, tensor in tensors.items() if tensor.device.type == 'cpu']
         with atomic_path(path) as part:
             part.write_bytes(save(tensors, dict(mmvos=json.dumps(facts))))
 
@@ -148,6 +157,7 @@ class VOSSession:
             with safe_open(path, 'pt', device=str(self._device())) as file:
                 facts = json.loads((file.metadata() or {})['mmvos'])
                 tensors = {key: file.get_tensor(key) for key in sorted(file.keys())}
+            tensors |= {key: tensors[key].cpu() for key in facts['on_cpu']}
             if facts['model'] != self._model():
                 raise InputError(f"{path} is a session of another model, {facts['model']}, not "
                                  f'{self._model()}; load it with the config it was saved with')
@@ -164,7 +174,7 @@ class VOSSession:
             raise InputError(f'{path} is no saved session ({error}); give a file that '
                              'VOSSession.save wrote') from error
         self.state, self.index, self.ids, self.native, self.size = state, index, ids, native, size
-        self.maps = {}
+        self.maps, self.probs = {}, None
 
     def _finds_by_itself(self, instead: str) -> ValueError:
         return ValueError(f'{type(self.segmentor).__name__} finds objects by itself and nobody '
@@ -172,15 +182,21 @@ class VOSSession:
                           'masks: mamp_r18')
 
     def _model(self) -> dict[str, Any]:
-        """Return what two models have in common that may exchange sessions, but for weights."""
-        model = self.segmentor
-        shapes = sorted((name, list(p.shape)) for name, p in model.named_parameters())
+        """Return what must be equal where a session goes on, but for the policies of the banks."""
+        model, weights = self.segmentor, sha256()
+        for name, tensor in sorted(model.state_dict().items()):
+            # each number would take a second of a large model
+            some = tensor.detach().flatten()[::997].cpu().float().numpy()
+            weights.update(f'{name} {tuple(tensor.shape)}'.encode() + some.tobytes())
         geometry = json.loads(json.dumps(asdict(model.geometry)))  # as it is when it was loaded
         return dict(format=FORMAT, method=type(model).__name__, geometry=geometry,
                     dtype='fp32' if model.autocast is None else str(model.autocast),
-                    parameters=sha256(json.dumps(shapes).encode()).hexdigest()[:16])
+                    weights=weights.hexdigest()[:16])
 
     def _check_image(self, image: np.ndarray) -> None:
+        if not isinstance(image, np.ndarray):
+            raise ValueError(f'image should be an (H,W,3) array, got {type(image).__name__}; give '
+                             'numpy.asarray(image)')
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise ValueError('image should be (H,W,3) RGB uint8, got '
                              f'{tuple(image.shape)} {image.dtype}')
@@ -194,8 +210,11 @@ class VOSSession:
     def _split(self, masks: Masks) -> dict[int, np.ndarray]:
         if isinstance(masks, np.ndarray):
             masks = split_ids(masks)
+        if not isinstance(masks, Mapping):
+            raise ValueError('masks should be an (H,W) array of ids or {id: (H,W) bool}, got '
+                             f'{type(masks).__name__}; give numpy.asarray(masks)')
         for key, mask in masks.items():
-            if not 1 <= int(key) <= 255:
+            if int(key) != key or not 1 <= key <= 255:
                 raise ValueError(f'object ids should lie in 1-255, got {key}; renumber the mask')
             if np.shape(mask) != self.native:
                 raise ValueError(f'the mask of object {key} has shape {np.shape(mask)}, its frame '
@@ -212,9 +231,14 @@ class VOSSession:
         geometry, device = self.segmentor.geometry, self._device()
         tensor = geometry.to_network(image, (height, width), device)
         if (height, width) != self.native:
-            given = {key: cv2.resize(mask.astype(np.uint8), (width, height),
+            small = {key: cv2.resize(mask.astype(np.uint8), (width, height),
                                      interpolation=cv2.INTER_NEAREST_EXACT)
                      for key, mask in given.items()}
+            if lost := [key for key in given if given[key].any() and not small[key].any()]:
+                warnings.warn(f'the mask of object {lost[0]} on frame {self.index} has no pixel '
+                              f'left at the working size of {width}x{height}: the model does not '
+                              'see it; give a larger size', stacklevel=4)
+            given = small
         if not given:
             return Frame(self.index, tensor)
         empty = np.zeros((height, width), np.uint8)
@@ -229,6 +253,9 @@ class VOSSession:
     def _labels(self, image: np.ndarray, probs: Tensor, padded: torch.Size) -> np.ndarray:
         assert probs.shape[-2:] == padded, 'segment returns maps of the size of its frame'
         native = self._to_native(probs)
+        if native[:, 0].isnan().any():
+            raise ValueError(f'{type(self.segmentor).__name__} predicts NaN on frame {self.index}; '
+                             'its weights are not finite, or float32 is needed (dtype fp32)')
         if self.segmentor.postprocessor is not None:
             better = self.segmentor.postprocessor(image, native[0].float().cpu().numpy())
             native = torch.from_numpy(better)[None]

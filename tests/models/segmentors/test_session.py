@@ -16,8 +16,8 @@ from mmvos.testing.construction_contracts import build
 
 
 def copier(**memory):
-    return FlowPropagation(**{**FlowPropagation.example,
-                              **(dict(memory=dict(type='FrameBank', **memory)) if memory else {})})
+    bank = dict(memory=dict(type='FrameBank', **memory)) if memory else {}
+    return FlowPropagation(**FlowPropagation.example | bank).eval()
 
 
 def one_hot(labels, channels):
@@ -92,7 +92,7 @@ def test_given_masks_come_back_unchanged_at_native_size():
     (16, 20, (16, 26)), (None, 40, (31, 50))])
 def test_the_model_works_at_the_smaller_of_both_sizes(size, short_side, expected):
     example = FlowPropagation.example
-    model = FlowPropagation(**example | dict(geometry=dict(short_side=short_side)))
+    model = FlowPropagation(**example | dict(geometry=dict(short_side=short_side))).eval()
     session = model.session(size=size)
     assert session.step(np.zeros((31, 50, 3), np.uint8), np.eye(31, 50, dtype=np.uint8)
                         ).shape == (31, 50)
@@ -192,8 +192,45 @@ def test_files_that_are_no_session_of_this_method(tmp_path):
     with pytest.raises(InputError, match='is no saved session'):
         session.load(tmp_path / 'file')
     build(STM).session().save(tmp_path / 'stm')
+    other = build(STM)
+    with torch.no_grad():
+        next(other.query_encoder.parameters()).mul_(1.001)
+    with pytest.raises(InputError, match="another model, .*'weights'"):
+        other.session().load(tmp_path / 'stm')
     with pytest.raises(InputError, match="another model, .*'STM'.*, not .*'FlowPropag"):
         session.load(tmp_path / 'stm')
+
+
+def test_wrong_things_at_the_door():
+    session = copier().session()
+    for image, masks, told in (
+            ([[0]], None, r'an \(H,W,3\) array, got list; give numpy.asarray'),
+            (IMAGE, torch.ones(2, 3), 'masks should be .*, got Tensor; give numpy'),
+            (IMAGE, {1.5: np.ones((2, 3), bool)}, 'ids should lie in 1-255, got 1.5')):
+        with pytest.raises(ValueError, match=told):
+            session.step(image, masks)
+    assert (session.native, session.ids) == (None, [])  # it may begin with another size
+    with pytest.raises(ValueError, match='FlowPropagation is in training mode.* eval'):
+        copier().train().session()
+    with pytest.raises(ValueError, match='size of 1 or more, got 0'):
+        copier().session(size=0)
+
+
+def test_weights_that_are_not_finite():
+    model = build(STM)
+    with torch.no_grad():
+        next(model.decoder.parameters())[0] = torch.nan
+    session, image = model.session(), np.zeros((16, 32, 3), np.uint8)
+    session.step(image, np.ones((16, 32), np.uint8))
+    with pytest.raises(ValueError, match='STM predicts NaN on frame 1; its weights are not finite'):
+        session.step(image)
+
+
+def test_a_mask_too_small_for_the_working_size():
+    session, masks = copier().session(size=8), np.zeros((64, 64), np.uint8)
+    masks[:16, :16], masks[33, 33] = 1, 2
+    with pytest.warns(UserWarning, match='object 2 on frame 0 has no pixel left .* of 8x8'):
+        session.step(np.zeros((64, 64, 3), np.uint8), masks)
 
 
 def test_removed_objects():
