@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 from abc import ABC, abstractmethod
@@ -23,6 +24,7 @@ from mmvos.io import (
 
 _READ_AHEAD = 4
 _GROUP = 16  # frames of `Backwards` in memory
+_INHERITED: list[VideoReader] = []  # of the parent process, never closed here
 
 
 class VideoSource(ABC):
@@ -135,7 +137,7 @@ class FrameFolder(VideoSource):
 
 
 class VideoFile(VideoSource):
-    """A video file, opened on first use; a pickled copy opens it anew.
+    """A video file, opened on first use; a pickled copy and a forked process open it anew.
 
     Args:
         path: The file.
@@ -145,6 +147,7 @@ class VideoFile(VideoSource):
         self.path = str(path)
         self.name = Path(path).stem
         self._reader: VideoReader | None = None
+        self._process = os.getpid()
 
     @property
     def frame_names(self) -> list[str]:  # type: ignore[override]
@@ -178,6 +181,11 @@ class VideoFile(VideoSource):
             self._reader = None
 
     def _opened(self) -> VideoReader:
+        if self._process != os.getpid():
+            # a decoder's threads do not live on in a forked process, and closing it waits for them
+            if self._reader is not None:
+                _INHERITED.append(self._reader)
+            self._reader, self._process = None, os.getpid()
         if self._reader is None:
             self._reader = VideoReader(self.path)
         return self._reader

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mmvos.io import InputError, VideoWriter, encode_mask
@@ -100,6 +101,31 @@ def test_the_thread_ends(video, end):
     del frames
     gc.collect()
     assert wait_for_no_reader()
+
+
+@pytest.mark.filterwarnings('ignore:This DataLoader will create')
+def test_workers_read_a_file_that_the_main_process_had_opened(tmp_path):
+    """Forked, they inherit a decoder whose threads did not come with it."""
+    path = tmp_path / 'clip.mp4'
+    with VideoWriter(path, 24, (32, 48)) as writer:
+        for index in range(20):
+            writer.write(np.full((32, 48, 3), 10 * index, np.uint8))
+
+    class Frames(torch.utils.data.Dataset):
+        video = open_video(path)
+
+        def __len__(self):
+            return len(self.video)
+
+        def __getitem__(self, index):
+            return self.video.read(index)
+
+    data = Frames()
+    expected = [data[index] for index in range(20)]
+    loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=2, timeout=60,
+                                         multiprocessing_context='fork')
+    assert all(np.array_equal(a, b) for a, b in zip(loader, expected, strict=True))
+    assert np.array_equal(data[3], expected[3])
 
 
 def test_reads_at_most_four_ahead():
