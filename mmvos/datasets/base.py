@@ -1,14 +1,14 @@
 """Test datasets: an item is one video, not pixels."""
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 from mmengine.dataset import BaseDataset
 
 from ..structures import MaskSource, VideoSource, VOSDataSample
 
 
-class VideoDataset(BaseDataset):
+class VideoDataset(BaseDataset, ABC):
     """Item i is dict(inputs=VideoSource, data_samples=VOSDataSample), sources and no pixels.
 
     A dataset writes `load_data_list`, cheap descriptions of its videos (dicts with paths), and

@@ -1,7 +1,7 @@
 """Short clips cut out of videos for training."""
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class ClipIndex:
     epoch: int = 0  # of the dataset, for a curriculum
 
 
-class Clips(Dataset):
+class Clips(Dataset, ABC):
     """Frames of the same video, indexed by `ClipIndex`; a class says which make an epoch.
 
     Args:
@@ -84,9 +84,12 @@ class ClipDataset(Clips):
         if len(gaps) != len(gap_probs) or not np.isclose(sum(gap_probs), 1):
             raise ValueError('expected one probability per gap, summing to 1; '
                              f'got gaps={tuple(gaps)}, gap_probs={tuple(gap_probs)}')
+        if min(gaps) < 1 or min(gap_probs) < 0:
+            raise ValueError('expected gaps of 1 or more and probabilities of 0 or more, '
+                             f'got gaps={tuple(gaps)}, gap_probs={tuple(gap_probs)}')
         super().__init__(source, pipeline, length)
-        self.gaps = tuple(gaps)
-        self.gap_probs = tuple(gap_probs)
+        drawn = [(gap, prob) for gap, prob in zip(gaps, gap_probs, strict=True) if prob]
+        self.gaps, self.gap_probs = zip(*drawn, strict=True)
         if not len(self):
             raise ValueError(f'no video has {length} frames at a gap of {min(self.gaps)}; use '
                              'longer videos, shorter clips or smaller gaps')

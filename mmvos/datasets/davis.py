@@ -50,14 +50,16 @@ class DAVIS(VideoDataset):
         root = Path(self.data_root)
         names_file = root / 'ImageSets' / self.year / f'{self.split}.txt'
         if not names_file.is_file():
-            lists = sorted(str(path.relative_to(root)) for path in root.glob('ImageSets/*/*.txt'))
+            lists = sorted(str(path.relative_to(root))
+                           for path in root.glob('ImageSets/201[67]/*.txt'))
             raise FileNotFoundError(
                 f'DAVIS-{self.year} is not at {root.resolve()}: no {names_file.relative_to(root)}'
                 + (f', but {", ".join(lists)}; set year and split of the dataset to one of these'
-                   if lists else '. Get "TrainVal, 480p" from https://davischallenge.org and set '
-                   "data_root of the config's DAVIS (--cfg-options test_dataloader.dataset."
-                   'data_root=..., train_dataloader.dataset.source.data_root=... to train) to the '
-                   'folder that holds JPEGImages'))
+                   if lists else '. Get DAVIS-2017 "TrainVal, 480p" (it has 2016, too) from '
+                   "https://davischallenge.org and set data_root of the config's DAVIS "
+                   '(--cfg-options test_dataloader.dataset.data_root=..., '
+                   'train_dataloader.dataset.source.data_root=... to train) to the folder that '
+                   'holds JPEGImages'))
         infos = [self._describe(root, name) for name in read_names(names_file)]
         # test-dev and challenge splits publish first masks alone: there is nothing to score
         scored = any(len(list(islice(Path(info['masks']).glob('*.png'), 2))) > 1 for info in infos)

@@ -127,11 +127,12 @@ class MaskedClipDataset(Clips):
                 for frame, image in zip(frames, images, strict=True)]
 
     def _ids(self, number: int, frame: int) -> np.ndarray:
-        """White is the object of a video whose first mask has no ids, and void of others."""
+        """White is the object of a video whose first objects have no ids, and void of others."""
         masks = self.truths[number]
         if number not in self._white:
-            first = masks.read(masks.indices[0])
-            self._white[number] = {int(x) for x in present_values(first)} <= {0, 255}
+            values = ({int(x) for x in present_values(masks.read(index))} - {0}
+                      for index in masks.indices)
+            self._white[number] = next(filter(None, values), set()) <= {255}
         labels = masks.read(frame)
         return np.where(labels == 255, self._white[number], labels).astype(np.uint8)
 

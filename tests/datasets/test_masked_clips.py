@@ -90,6 +90,15 @@ def test_void_stays_void_in_a_clip_that_shows_nothing_else():
     assert np.array_equal(found, np.where(labels[[5, 3, 4]] == 255, 0, labels[[5, 3, 4]]))
 
 
+def test_void_where_the_first_mask_is_empty():
+    data = build(pipeline=[dict(type='PackClip')])
+    labels = np.zeros((12, 48, 64), np.uint8)
+    labels[5:, :9], labels[5:, 20:30] = 255, 2
+    data.truths[0].read = labels.__getitem__
+    found = data[ClipIndex(0, (5, 4, 6), (0,))]['data_samples'].gt_masks.numpy()
+    assert np.array_equal(found, np.where(labels[[5, 4, 6]] == 255, 0, labels[[5, 4, 6]]))
+
+
 def test_masks_of_another_size_than_their_frames():
     data = build()
     read = data.truths[0].read

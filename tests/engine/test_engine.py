@@ -75,6 +75,17 @@ def test_gaps_follow_their_probabilities():
     assert np.mean(np.array(gaps) == 5) == pytest.approx(.75, abs=.05)
 
 
+def test_gaps_that_nobody_can_draw():
+    setup()
+    assert {b - a for _, (a, b) in clips(gaps=(2, 5), gap_probs=(0., 1.)).epoch(
+        np.random.default_rng(0))} == {5}
+    with pytest.raises(ValueError, match='no video has 2 frames at a gap of 100'):
+        clips(gaps=(2, 100), gap_probs=(0., 1.))
+    for gaps, probs in (((0,), (1.,)), ((1, 2), (2., -1.))):
+        with pytest.raises(ValueError, match='gaps of 1 or more and probabilities of 0 or more'):
+            clips(gaps=gaps, gap_probs=probs)
+
+
 def test_sampler_can_start_anywhere():
     setup()
     data = clips()

@@ -82,8 +82,9 @@ def test_there_and_back(run, data):
 
 
 def test_smaller_and_fewer(run, data):
-    run('video_to_davis', 'frames', '--out', 'davis', '--masks', 'masks', '--short', '24',
-        '--every', '2')
+    _, out, _ = run('video_to_davis', 'frames', '--out', 'davis', '--masks', 'masks', '--short',
+                    '24', '--every', '2')
+    assert out == 'frames: 3 frames, 3 masks (2 masks of frames that --every leaves out)\n'
     images = sorted(Path('davis/JPEGImages/480p/frames').iterdir())
     masks = sorted(Path('davis/Annotations/480p/frames').iterdir())
     assert [p.stem for p in images] == [p.stem for p in masks] == ['00000', '00002', '00004']
@@ -91,6 +92,24 @@ def test_smaller_and_fewer(run, data):
     labels = read_mask(masks[1])
     assert labels.shape == (24, 32)
     assert (labels == VIDEO.labels(2)[::2, ::2]).mean() > .95
+
+
+def test_masks_stay_on_their_frames_when_both_shrink(run, data):
+    """By centres of mass, to a quarter of a pixel; the nearest of floored pixels is half off."""
+    shutil.rmtree('frames')
+    shutil.rmtree('masks')
+    Path('frames').mkdir()
+    Path('masks/frames').mkdir(parents=True)
+    labels = np.zeros((450, 600), np.uint8)
+    labels[123:201, 222:333] = 1
+    Image.fromarray(labels * 255).save('frames/00000.png')
+    Image.fromarray(labels).save('masks/frames/00000.png')
+    run('video_to_davis', 'frames', '--out', 'davis', '--masks', 'masks', '--short', '100')
+    image = read_image(Path('davis/JPEGImages/480p/frames/00000.jpg'))[..., 0] / 255
+    mask = read_mask(Path('davis/Annotations/480p/frames/00000.png'))
+    centres = [[(values.sum(axis) @ np.arange(values.shape[1 - axis])) / values.sum()
+                for axis in (0, 1)] for values in (image, mask.astype(float))]
+    assert np.abs(np.subtract(*centres)).max() < .25
 
 
 def test_lists_grow_without_repeating(run, data):

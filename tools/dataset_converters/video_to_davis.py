@@ -30,7 +30,7 @@ from mmvos.io import (
     shrunk_size,
     write_error,
 )
-from mmvos.structures import VideoSource, open_video
+from mmvos.structures import VideoFile, VideoSource, open_video
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,6 +67,8 @@ def open_all(paths: list[Path]) -> dict[str, VideoSource]:
         video = open_video(path)
         if video.name in videos:
             raise ValueError(f'two videos are named {video.name}; rename {path}')
+        if isinstance(video, VideoFile):
+            video.close()  # many would stay open until their turn
         if any(letter.isspace() for letter in video.name):
             raise ValueError(f"'{video.name}' has a space, which the lists of DAVIS cannot hold; "
                              f'rename {path}')
@@ -152,13 +154,15 @@ def write_video(video: VideoSource, masks: dict[int, Path], images: Path, labels
             continue
         if index in masks:
             ids = read_mask(masks[index], video.size)
-            ids = shrink(ids, args.short, cv2.INTER_NEAREST)
+            ids = shrink(ids, args.short, cv2.INTER_NEAREST_EXACT)
             atomic_write(labels / f'{index:05d}.png', encode_mask(ids))
             written += 1
         small = shrink(image, args.short, cv2.INTER_AREA)
         atomic_write(images / f'{index:05d}.jpg', encode_jpeg(small, args.quality))
         frames += 1
-    return f'{video.name}: {frames} frames, {written} masks'
+    left = len(masks) - written
+    return (f'{video.name}: {frames} frames, {written} masks'
+            + (f' ({left} masks of frames that --every leaves out)' if left else ''))
 
 
 def add_to_list(path: Path, names: list[str]) -> None:

@@ -1,5 +1,5 @@
-# DAVIS-2016, no mask is given; https://davischallenge.org: trainval 480p, unpacked so that
-# data_root holds JPEGImages/480p, Annotations/480p and ImageSets
+# DAVIS-2016, no mask is given; https://davischallenge.org: DAVIS-2017 TrainVal 480p, unpacked so
+# that data_root holds JPEGImages/480p, Annotations/480p and ImageSets
 test_dataloader = dict(
     batch_size=1,
     num_workers=0,
