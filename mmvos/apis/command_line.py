@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -13,7 +12,7 @@ from ..compat import register_safe_loader
 from ..io.command_line import did_you_mean
 from ..io.freed_memory import keep_freed_memory
 from ..plugins import load_plugins
-from .model_zoo import data_root
+from .model_zoo import resolve_model
 
 
 def setup() -> None:
@@ -27,18 +26,17 @@ def setup() -> None:
 
 
 def load_config(path: str, options: dict | None = None) -> Config:
-    """Read a config file, here or of mmvos itself, and apply `--cfg-options`.
+    """Read a config and apply `--cfg-options`.
+
+    Args:
+        path: See `resolve_model`.
+        options: {'train_cfg.max_iters': 20, ...}.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not a Python config, or an option is of none of its entries.
     """
-    found = next((p for p in (Path(path), data_root() / path) if p.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(f'config {path} does not exist here or in {data_root()}')
-    if found.suffix != '.py':
-        raise ValueError(f'config {path} should be a .py file')
-    cfg = Config.fromfile(str(found))
+    cfg = Config.fromfile(str(resolve_model(path).config))
     known = {*cfg.keys(), *inspect.signature(Runner.__init__).parameters}
     for key in options or {}:
         if (name := key.split('.')[0]) not in known:

@@ -150,7 +150,8 @@ def test_pngs_score_what_the_test_printed(weights, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(('tool', 'arguments', 'message'), [
     ('test', ['nowhere.py'], 'does not exist'),
-    ('train', [ROOT / 'README.md'], 'should be a .py file'),
+    ('train', [ROOT / 'README.md'], 'or give the path of a config (.py)'),
+    ('train', ['mamp_r81'], 'did you mean mamp_r18'),
     ('train', [ROOT / 'configs/mamp/mamp_r18_davis2016.py'], 'tools/test.py'),
     ('train', [ROOT / 'configs/mamp/mamp_r18_clips.py', '--cfg-options',
                "train_dataloader.dataset.source.roots=['nowhere']"], 'roots'),

@@ -42,8 +42,8 @@ class RecurrentDecoder(nn.Module):
 
     Level k reads [enlarged hidden map of level k-1 | skip | mask of the object before, if there is
     one] and the hidden maps of the previous object ('spatial') and of the frame before
-    ('temporal'). The cell comes from the previous object alone. What is not in `recurrence` is
-    nowhere: without 'spatial' every object begins with an empty cell.
+    ('temporal'). The cell comes from the previous object alone. A recurrence that is left out has
+    no weights: without 'spatial' every object begins with an empty cell.
 
     Args:
         skip_channels: Of the frame's maps, from coarse to fine.

@@ -58,9 +58,9 @@ class Example:
 class OnlineAdaptation(Refiner):
     """Trains a U-Net from scratch on the masks of one video and takes what it says instead.
 
-    Frame 0 and other frames keep what was given there. A video without objects, or with one frame,
-    stays as it is. An object is neither taught nor found on frames before it was given. On a CPU
-    results follow from the seed, unless `time_budget` ended the training.
+    Given masks are put back by the caller, see `Refiner.forward`. A video without objects, or with
+    one frame, stays as it is. An object is neither taught nor found on frames before it was given.
+    On a CPU results follow from the seed, unless `time_budget` ended the training.
 
     Args:
         iterations: Of the training.

@@ -1,4 +1,4 @@
-"""Padding and decimation that a network asks for."""
+"""Sizes and padding that a network asks for."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Geometry:
-    """Pad until both sides are multiples of `divisor`.
+    """How a frame is brought to what a network takes, and masks back: padded, shrunk, stretched.
 
     Args:
-        divisor: 1 pads nothing.
+        divisor: Sides are padded to multiples of it; 1 pads nothing.
         value: Grey level in [0,1] of the padding of images; masks are padded with background.
         decimate: Label propagation sees every n-th pixel of the padded frame; 2 is MAMP's "half
             resolution" on YouTube-VOS. Masks keep the size of the padded frame.
