@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io import InputError, encode_mask, fit_mask, parse_palette
+from ..io import InputError, encode_mask, fit_mask, image_files, parse_palette
 from ..structures import MaskArrays, MaskFiles, MaskSource, VideoSource
 
 GivenMasks = str | Path | np.ndarray | Mapping[int, np.ndarray] | MaskSource
@@ -63,8 +63,7 @@ def _source(masks: GivenMasks, video: VideoSource, palette: dict | None) -> Mask
 
 def _files(folder: Path, video: VideoSource) -> dict[int, Path]:
     """The PNGs of a folder by the index of the frame whose name they have."""
-    files = sorted(path for path in folder.iterdir()
-                   if path.suffix.lower() == '.png' and not path.name.startswith('.'))
+    files = image_files(folder, ['.png'])
     if not files:
         raise InputError(f'folder {folder} holds no mask; expected PNGs named like their frames')
     names = {name: index for index, name in enumerate(video.frame_names)}

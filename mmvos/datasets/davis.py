@@ -16,14 +16,15 @@ class DAVIS(VideoDataset):
     """Videos of a split; the model sees the first frame's mask.
 
     Layout: JPEGImages/<resolution>/<video>/*.jpg, <annotations>/<resolution>/<video>/*.png and
-    ImageSets/<year>/<split>.txt under `data_root`. DAVIS-2016 has one object per video: the ids of
-    the given mask are merged. `truth` is as stored.
+    ImageSets/<year>/<split>.txt under `data_root`, in the archive of 2016
+    ImageSets/<resolution>/<split>.txt with a line for each frame. DAVIS-2016 has one object per
+    video: the ids of the given mask are merged. `truth` is as stored.
 
     Args:
         data_root: Folder of the data.
         year: '2016' or '2017'.
         split: Name of the list in ImageSets/<year>.
-        resolution: '480p' or 'Full-Resolution'.
+        resolution: '480p' or 'Full-Resolution' ('1080p' in the archive of 2016).
         annotations: Folder of the masks; DAVIS-2017's unsupervised ones, which know other objects,
             are a download of their own and lie in 'Annotations_unsupervised'.
         indices: See `VideoDataset`.
@@ -49,6 +50,9 @@ class DAVIS(VideoDataset):
         """
         root = Path(self.data_root)
         names_file = root / 'ImageSets' / self.year / f'{self.split}.txt'
+        older = root / 'ImageSets' / self.resolution / f'{self.split}.txt'
+        if self.year == '2016' and older.is_file() and not names_file.is_file():
+            names_file = older  # the archive of 2016 itself
         if not names_file.is_file():
             lists = sorted(str(path.relative_to(root))
                            for path in root.glob('ImageSets/201[67]/*.txt'))

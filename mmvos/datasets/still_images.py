@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io import IMAGE_SUFFIXES, InputError, read_image
+from ..io import InputError, image_files, read_image
 from ..registry import DATASETS
 from ..structures import FrameFolder, MaskFiles, MaskSource, VideoSource
 from .base import VideoDataset
@@ -70,11 +70,10 @@ class StillImages(VideoDataset):
             if not folder.is_dir():
                 raise FileNotFoundError(f'{folder.resolve()} does not exist; set data_root, images '
                                         'and masks of StillImages to where the images are')
-        drawn = {path.stem: path for path in sorted(masks.iterdir())
-                 if path.suffix.lower() == '.png'}
+        drawn = {path.stem: path for path in image_files(masks, ['.png'])}
         found = {path.stem: dict(video_name=path.stem, image=str(path), mask=str(drawn[path.stem]))
-                 for path in sorted(images.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES
-                 and path.stem in drawn and path != drawn[path.stem]}
+                 for path in image_files(images)
+                 if path.stem in drawn and path != drawn[path.stem]}
         if not found:
             raise InputError(f'no image in {images} has a mask of its name, .png, in {masks}')
         return list(found.values())

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmvos.io import InputError, folders_below, natural_order, read_names
+from mmvos.io import InputError, folders_below, image_files, read_names
 from mmvos.io.youtube_vos import read_meta
 
 from .labels import LabelFiles, VideoPair
@@ -151,8 +151,4 @@ def _pair(name: str, files: list[Path], there: dict[str, Path], results: Path, p
 
 
 def _pngs(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    found = [path for path in folder.iterdir()
-             if path.suffix.lower() == '.png' and not path.name.startswith('.')]
-    return sorted(found, key=natural_order)
+    return image_files(folder, ['.png'])

@@ -4,6 +4,7 @@ from .background import InBackground
 from .colours import map_colours, palette, parse_palette, voc_colour
 from .errors import InputError
 from .files import (
+    atomic_folders,
     atomic_path,
     atomic_write,
     folders_below,
@@ -12,7 +13,7 @@ from .files import (
     read_names,
     write_error,
 )
-from .images import IMAGE_SUFFIXES, image_size, read_image, shrunk_size
+from .images import IMAGE_SUFFIXES, image_files, image_size, read_image, shrunk_size
 from .masks import as_labels, decode_mask, encode_mask, fit_mask, read_ids, read_mask
 from .video import VIDEO_SUFFIXES, VideoReader, VideoWriter
 
@@ -24,12 +25,14 @@ __all__ = [
     'VideoReader',
     'VideoWriter',
     'as_labels',
+    'atomic_folders',
     'atomic_path',
     'atomic_write',
     'decode_mask',
     'encode_mask',
     'fit_mask',
     'folders_below',
+    'image_files',
     'image_size',
     'make_dir',
     'map_colours',

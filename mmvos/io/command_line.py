@@ -13,7 +13,12 @@ from .files import REMEDIES
 
 
 def exit_with_message(main: Callable[[], None]) -> None:
-    """Run a command; a user's mistake becomes one line on stderr and exit status 2."""
+    """Run a command; a user's mistake becomes one line on stderr and exit status 2.
+
+    With MMVOS_TRACEBACK in the environment errors stay as they are, to find where one was raised.
+    """
+    if os.environ.get('MMVOS_TRACEBACK'):
+        return main()
     try:
         main()
         sys.stdout.flush()  # here, not while the interpreter ends

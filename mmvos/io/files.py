@@ -7,7 +7,8 @@ import os
 import posixpath
 import re
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -77,6 +78,36 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if not direct:
             with suppress(OSError):
                 temporary.unlink()
+
+
+@contextmanager
+def atomic_folders(folders: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield hidden siblings of folders, renamed to them, if written, when the block succeeds.
+
+    All of them or none; what the block wrote is removed when it fails.
+
+    Raises:
+        InputError: A folder cannot get its name.
+    """
+    mark = secrets.token_hex(4)
+    hidden = [path.with_name(f'.unfinished-{path.name}-{mark}')
+              for path in (Path(os.path.abspath(folder)) for folder in folders)]
+    done: list[Path] = []
+    try:
+        yield hidden
+        for now, folder in zip(hidden, folders, strict=True):
+            if now.exists():
+                now.rename(folder)
+                done.append(folder)
+    except BaseException as error:
+        for folder in done:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename in map(str, hidden):
+            raise write_error(folders[len(done)], error) from error
+        raise
+    finally:
+        for now in hidden:
+            shutil.rmtree(now, ignore_errors=True)
 
 
 def _about(error: OSError, path: Path) -> bool:

@@ -6,7 +6,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from .errors import InputError
+from .files import natural_order
 
 #: Suffixes of the images that count as frames.
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
@@ -29,6 +30,19 @@ _DECODE_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
+
+
+def image_files(folder: Path | None, suffixes: Collection[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Return the images right in a folder, in natural order, hidden ones left out.
+
+    Args:
+        folder: Nothing is found where it is no folder, or None.
+        suffixes: Those that count, in lower case.
+    """
+    if folder is None or not folder.is_dir():
+        return []
+    paths = (path for path in folder.iterdir() if path.suffix.lower() in suffixes)
+    return sorted((path for path in paths if not path.name.startswith('.')), key=natural_order)
 
 
 @contextmanager

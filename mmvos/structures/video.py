@@ -17,8 +17,8 @@ from mmvos.io import (
     IMAGE_SUFFIXES,
     InputError,
     VideoReader,
+    image_files,
     image_size,
-    natural_order,
     read_image,
 )
 
@@ -104,17 +104,12 @@ class FrameFolder(VideoSource):
         folder = Path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(f'folder {folder} does not exist; check the path')
-        paths = [
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith('.')
-        ]
+        paths = image_files(folder)
         if not paths:
             kinds = ', '.join(suffix[1:] for suffix in IMAGE_SUFFIXES)
             raise InputError(
                 f'folder {folder} has zero frames; expected images ({kinds}) directly in it'
             )
-        paths.sort(key=natural_order)
         return cls(paths, folder.absolute().name)
 
     @property

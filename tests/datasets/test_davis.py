@@ -33,6 +33,20 @@ def root(tmp_path):
     return tmp_path
 
 
+def test_the_archive_of_2016_lists_frames(root):
+    (root / 'ImageSets/2016/val.txt').unlink()
+    (root / 'ImageSets/480p').mkdir()
+    (root / 'ImageSets/480p/val.txt').write_text(''.join(
+        f'/JPEGImages/480p/{name}/{t:05d}.jpg /Annotations/480p/{name}/{t:05d}.png \n'
+        for name in ('cat', 'bear') for t in range(4)))
+    data = DAVIS(str(root), '2016')
+    names = [data[number]['data_samples'].video_name for number in range(len(data))]
+    assert names == ['cat', 'bear']
+    shutil.rmtree(root / 'ImageSets/2017')
+    with pytest.raises(FileNotFoundError, match='Get DAVIS-2017 "TrainVal, 480p"'):
+        DAVIS(str(root), '2017')
+
+
 def test_2017_keeps_the_objects(root):
     data = DAVIS(str(root), '2017')
     assert len(data) == 2

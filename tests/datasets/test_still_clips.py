@@ -29,6 +29,8 @@ def folder(tmp_path):
         mask[4:12, 5:9] = 255
         if name != 'c':
             cv2.imwrite(str(tmp_path / f'masks/{name}.png'), mask)
+    for name in ('images/._a.jpg', 'masks/._a.png'):  # macOS leaves these
+        (tmp_path / name).write_bytes(b'')
     return tmp_path
 
 

@@ -66,7 +66,7 @@ def arguments(**changes):
 @pytest.mark.parametrize(('objects', 'frames', 'warm_up', 'middle'), [
     (1, 7, 3, 7), (3, 7, 3, 7), (2, 1, 0, 3), (2, 20, 10, 17)])
 def test_operations(tool, tmp_path, objects, frames, warm_up, middle):
-    model = Counted()
+    model = Counted().eval()
     args = arguments(objects=[objects], frames=frames, warm_up=warm_up)
     found = tool.measure(args, model, tmp_path)
     assert model.seen == list(range(frames + tool.COUNTED))
@@ -119,7 +119,7 @@ def test_what_is_done_once_for_the_video_is_shared_by_its_frames(tool, tmp_path,
             return VideoState()
 
     monkeypatch.setattr(tool.time, 'perf_counter', lambda: clock[0])
-    found = tool.measure(arguments(frames=4), Slow(), tmp_path)
+    found = tool.measure(arguments(frames=4), Slow().eval(), tmp_path)
     assert found['seconds'] == dict(start=2, decode=0, other=0, write=0)
 
 

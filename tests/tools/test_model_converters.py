@@ -161,3 +161,10 @@ def test_interrupted_without_a_traceback(monkeypatch, capsys):
         runpy.run_path(str(TOOL), run_name='__main__')
     assert stop.value.code == 130
     assert capsys.readouterr().err == 'interrupted\n'
+
+
+def test_a_traceback_on_request(monkeypatch, tmp_path):
+    monkeypatch.setenv('MMVOS_TRACEBACK', '1')
+    monkeypatch.setattr(sys, 'argv', [str(TOOL), str(tmp_path / 'nothing.pt'), 'out.pth'])
+    with pytest.raises(FileNotFoundError, match='nothing.pt'):
+        runpy.run_path(str(TOOL), run_name='__main__')

@@ -103,7 +103,10 @@ def test_writes_named_tables_and_commands_between_marks(run, tmp_path):
         pieces = re.split('<!-- .*? -->', pages[0].read_text())
         assert [pieces[n] for n in (0, 2, 4)] == ['above\n\n', '\n\nbetween\n', '\nbelow\n']
         for name, block in ((first, pieces[1]), (last, pieces[3])):
-            text, commands = block.strip().split('\n\n```\n')
+            text, commands = block.strip().split(
+                '\n\n<details>\n<summary>Commands</summary>\n\n```\n')
+            assert commands.endswith('\n```\n\n</details>')
+            commands = commands.removesuffix('\n\n</details>')
             table, when = text.rsplit('\n\n', 1)
             assert table.startswith(f'{name}:\n\n| row |')
             assert table in out

@@ -11,11 +11,7 @@ Example:
         --cfg-options test_dataloader.dataset.data_root=data/mine
 """
 import argparse
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -23,12 +19,12 @@ import numpy as np
 from mmvos.apis import exit_with_message
 from mmvos.io import (
     InputError,
+    atomic_folders,
     atomic_write,
     encode_mask,
     make_dir,
     read_mask,
     shrunk_size,
-    write_error,
 )
 from mmvos.structures import VideoFile, VideoSource, open_video
 
@@ -116,32 +112,9 @@ def refuse_existing(names: list[str], args: argparse.Namespace) -> None:
                              'another folder with --out (or --resolution)')
 
 
-@contextmanager
-def unfinished(folders: list[Path]) -> Iterator[list[Path]]:
-    """Hidden siblings of folders, renamed to them, if written, when the block succeeds."""
-    mark = uuid4().hex[:8]
-    staged = [folder.with_name(f'.unfinished-{folder.name}-{mark}') for folder in folders]
-    done: list[Path] = []
-    try:
-        yield staged
-        for hidden, folder in zip(staged, folders, strict=True):
-            if hidden.exists():
-                hidden.rename(folder)
-                done.append(folder)
-    except BaseException as error:
-        for folder in done:
-            shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError) and error.filename in map(str, staged):
-            raise write_error(folders[len(done)], error) from error
-        raise
-    finally:
-        for hidden in staged:
-            shutil.rmtree(hidden, ignore_errors=True)
-
-
 def convert(video: VideoSource, masks: dict[int, Path], args: argparse.Namespace) -> str:
     """Write one video, whole or not at all; returns what was written, in words."""
-    with unfinished(targets(video.name, args)) as (images, labels):
+    with atomic_folders(targets(video.name, args)) as (images, labels):
         return write_video(video, masks, images, labels, args)
 
 

@@ -1,5 +1,5 @@
-# https://davischallenge.org: DAVIS-2017 TrainVal 480p, which holds the lists of both years, unpacked
-# so that data_root holds JPEGImages/480p, Annotations/480p and ImageSets
+# https://davischallenge.org: DAVIS-2017 TrainVal 480p, which has the lists of both years, unpacked
+# so that data_root holds JPEGImages, Annotations and ImageSets; or the archive of 2016
 test_dataloader = dict(
     batch_size=1,
     num_workers=0,

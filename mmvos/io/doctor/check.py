@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
+from ..images import image_files
 from .facts import FrameFacts, MaskFacts, Size, inspect_frame, inspect_mask, inspect_video
 from .findings import (
     Finding,
@@ -21,7 +22,7 @@ from .findings import (
     target_sizes,
     usual_size,
 )
-from .layouts import Layout, VideoFiles, image_files
+from .layouts import Layout, VideoFiles
 from .repair import Plan, certain_masks, plan_repair
 
 _WORKERS = 4
@@ -95,7 +96,7 @@ def refuse_broken_start(frames: Path, masks: Path, first: str) -> None:
             (by more than two pixels) or is no map of ids, or a mask has the name of no frame.
     """
     images = image_files(frames)
-    labels = [path for path in image_files(masks) if path.suffix.lower() == '.png']
+    labels = image_files(masks, ['.png'])
     start = [inspect_frame(path) for path in images if path.stem == first]
     given = [inspect_mask(path) for path in labels if path.stem == first]
     findings = [*strays([path.stem for path in images], labels), *frame_findings(start),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files import natural_order
-from ..images import IMAGE_SUFFIXES
+from ..images import image_files
 from ..video import VIDEO_SUFFIXES
 from .findings import Finding
 
@@ -73,14 +73,6 @@ def find_layout(root: str | Path) -> Layout:
         f'{root} has no layout that is known, or holds no video; looked for {_LOOKED_FOR}; '
         'give the folder that holds one of these'
     )
-
-
-def image_files(folder: Path | None) -> list[Path]:
-    """Return the images right in a folder, in natural order, hidden ones left out."""
-    if folder is None or not folder.is_dir():
-        return []
-    paths = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted((path for path in paths if not path.name.startswith('.')), key=natural_order)
 
 
 def folders(root: Path) -> list[Path]:
@@ -176,7 +168,7 @@ def _videos_and_masks(root: Path) -> Layout | None:
 def _masks_only(root: Path) -> Layout | None:
     """Return a folder of PNGs, or every folder of PNGs right in it."""
     def holds_png(folder: Path) -> bool:
-        return any(path.suffix.lower() == '.png' for path in image_files(folder))
+        return bool(image_files(folder, ['.png']))
 
     found = [root] if holds_png(root) else [path for path in folders(root) if holds_png(path)]
     return Layout('masks only', [

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 from ..errors import InputError
-from ..files import atomic_write, folders_below, make_dir, write_error
+from ..files import atomic_folders, atomic_write, folders_below, make_dir, write_error
 from ..masks import encode_mask
 from .check import VideoReport
 from .repair import repaired_labels
@@ -50,7 +48,8 @@ def write_repaired_copy(root: Path, out: Path, reports: Sequence[VideoReport]) -
     written = {path: (mask, report) for report in reports for mask in report.masks
                if (path := mask.path) in report.certain}
     copied = 0
-    with _whole(out) as folder:
+    with atomic_folders([out]) as (folder,):
+        make_dir(folder)
         for path in _files(root):
             target = folder / path.relative_to(root)
             if path.is_dir():
@@ -64,22 +63,6 @@ def write_repaired_copy(root: Path, out: Path, reports: Sequence[VideoReport]) -
             labels = repaired_labels(mask, report.plan, report.sizes.get(mask.stem))
             atomic_write(target.with_suffix('.png'), encode_mask(labels))
     return len(written), copied
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """Yield a hidden sibling of a folder, renamed to it when the block succeeds."""
-    out = Path(os.path.abspath(out))
-    hidden = out.with_name(f'.unfinished-{out.name}-{uuid4().hex[:8]}')
-    make_dir(hidden)
-    try:
-        yield hidden
-        try:
-            hidden.rename(out)
-        except OSError as error:
-            raise write_error(out, error) from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _files(root: Path) -> Iterator[Path]:

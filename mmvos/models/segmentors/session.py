@@ -79,7 +79,8 @@ class VOSSession:
         Args:
             image: (H,W,3) RGB uint8, the same size in every call.
             masks: Masks given on this frame: a map (H,W) of ids where 0 means no statement, or
-                {id: (H,W) bool}, where an empty mask says that the object is absent. Ids 1-255.
+                {id: (H,W) bool}, where an empty mask says that the object is absent. Ids 1-255; a
+                map of 0 and 255 alone is object 1.
 
         Returns:
             (H,W) uint8 map of object ids, 0 is background.
