@@ -29,7 +29,7 @@ class DISFlow(MotionEstimator):
         self.scale = scale
 
     def encode(self, frame: Frame) -> Tensor:
-        """Grey image (B,1,H/scale,W/scale) uint8 on the CPU."""
+        """Grey image (B,1,H/scale,W/scale) uint8, where the frame is, as all that is stored."""
         image = frame.image.float()
         weight = image.new_tensor((0.299, 0.587, 0.114))[:, None, None]
         grey = (image * weight).sum(1, keepdim=True)
@@ -38,12 +38,12 @@ class DISFlow(MotionEstimator):
         # below 32 pixels a side DIS has no pyramid level to start from
         grey = F.pad(grey, (0, max(0, 32 - grey.shape[3]), 0, max(0, 32 - grey.shape[2])),
                      mode='replicate')
-        return (grey * 255).round().byte().cpu()
+        return (grey * 255).round().byte()
 
     def forward(self, frame: Frame, ref_codes: Tensor, gaps: list[int],
                 start: Tensor | None = None) -> Tensor:
         """Flow of each (query, reference) pair, read at the kernel centre of each cell."""
-        query = self.code(frame)[:, 0].numpy()
+        query = self.code(frame)[:, 0].cpu().numpy()
         refs = ref_codes[:, 0].cpu().numpy()
         starts = np.full(refs.shape[:2], None) if start is None else self._from_cells(
             start, frame.image.shape[-2:], query.shape[1:])

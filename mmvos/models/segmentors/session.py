@@ -139,7 +139,6 @@ class VOSSession:
         facts = dict(model=self._model(), index=self.index, ids=self.ids, native=self.native,
                      size=self.size, state=self.state.facts())
         tensors = {key: tensor.contiguous() for key, tensor in self.state.tensors().items()}
-        facts['on_cpu'] = [key for key, tensor in tensors.items() if tensor.device.type == 'cpu']
         with atomic_path(path) as part:
             part.write_bytes(save(tensors, dict(mmvos=json.dumps(facts))))
 
@@ -158,7 +157,6 @@ class VOSSession:
             with safe_open(path, 'pt', device=str(self._device())) as file:
                 facts = json.loads((file.metadata() or {})['mmvos'])
                 tensors = {key: file.get_tensor(key) for key in sorted(file.keys())}
-            tensors |= {key: tensors[key].cpu() for key in facts['on_cpu']}
             if facts['model'] != self._model():
                 raise InputError(f"{path} is a session of another model, {facts['model']}, not "
                                  f'{self._model()}; load it with the config it was saved with')
