@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..io import InputError, VideoWriter, atomic_write, make_dir, write_error
-from ..structures import VideoSource
+from ..structures import FrameFolder, MaskFiles, VideoFile, VideoSource
 from ..visualization import contact_sheet, evenly_spaced, overlay
 from .map_writer import MapWriter, foreign_to_maps, map_writer
 
@@ -91,15 +91,24 @@ def check_inputs_kept(out_dir: str | Path, *inputs: object) -> None:
         InputError: An input path is `out_dir`, or is or lies in what `result_writer` replaces.
     """
     out_dir = Path(out_dir).expanduser().resolve()
-    for given in inputs:
-        if not isinstance(given, str | Path):
-            continue
+    for given in (path for one in inputs for path in _files_of(one)):
         path = Path(given).expanduser().resolve()
         replaced = any(path.is_relative_to(out_dir / name)
                        for name in (MASKS, OVERLAY, SHEET, MAPS))
         if path == out_dir or replaced:
             raise InputError(f'{given} is read, and results in {out_dir} would replace it or mix '
                              'with it; choose another output folder')
+
+
+def _files_of(given: object) -> list[str | Path]:
+    """What is read of a video or of masks, where they are files."""
+    if isinstance(given, str | Path):
+        return [given]
+    if isinstance(given, VideoFile):
+        return [given.path]
+    if isinstance(given, FrameFolder):
+        return list(given.paths)
+    return list(given.paths.values()) if isinstance(given, MaskFiles) else []
 
 
 def _check_targets(out_dir: Path, *, with_maps: bool) -> None:

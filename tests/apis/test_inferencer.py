@@ -14,7 +14,7 @@ from mmvos.apis import VOSInferencer, load_config, resolve_model, setup
 from mmvos.datasets.synthetic import SyntheticMasks, SyntheticVideo
 from mmvos.io import InputError, VideoReader, VideoWriter, encode_mask, read_mask
 from mmvos.registry import MODELS
-from mmvos.structures import FrameFolder, VOSDataSample
+from mmvos.structures import FrameFolder, MaskFiles, VOSDataSample, open_video
 
 SIZE = (41, 56)
 MAMP = dict(
@@ -285,11 +285,18 @@ def test_inputs_are_not_replaced(copier, video, tmp_path):
     (tmp_path / 'masks').mkdir()
     (tmp_path / 'masks' / '00000.png').write_bytes(encode_mask(video.labels(0)))
     before = snapshot(tmp_path)
-    for masks in (tmp_path / 'masks', tmp_path / 'masks' / '00000.png'):
+    for masks in (tmp_path / 'masks', tmp_path / 'masks' / '00000.png',
+                  MaskFiles({0: tmp_path / 'masks' / '00000.png'}, video.size)):
         with pytest.raises(InputError, match='choose another output folder'):
             copier(frames, masks, tmp_path, progress=False)
     with pytest.raises(InputError, match='mix'):
         copier(frames, tmp_path / 'masks', frames, progress=False)
+    assert snapshot(tmp_path) == before
+    copier(frames, video.labels(0), tmp_path / 'out', progress=False)
+    before = snapshot(tmp_path)
+    for again in (open_video(tmp_path / 'out/overlay.mp4'), open_video(tmp_path / 'out/masks')):
+        with pytest.raises(InputError, match='choose another output folder'):
+            copier(again, video.labels(0), tmp_path / 'out', progress=False)
     assert snapshot(tmp_path) == before
 
 
